@@ -1,0 +1,155 @@
+"""One coroutine, two ways to run it: awaited on a loop, or driven by hand from plain code.
+
+The engine is written once, as coroutines. Under `await` they are ordinary coroutines. A plain
+function has no loop to await on, or stands in the middle of a running one (a notebook cell), and
+most hits never wait for anything. So `run_sync` drives the coroutine by hand with ``send``; what
+really needs a loop, a thread or the caller's bare stack is asked of it by the four functions
+`in_thread`, `on_loop`, `here` and `pause`. Engine, policies and backends must use these for
+everything that suspends: a future of asyncio's would have nobody to wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from cascade_nb.nesting import make_reentrant
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class _Driving(threading.local):
+    """True just while `run_sync` executes our own coroutine in this thread."""
+
+    now = False
+
+
+_driving = _Driving()
+
+
+class _Effect(Generic[T]):
+    """Something a hand-driven coroutine asks its driver to do for it."""
+
+    __slots__ = ("perform",)
+
+    def __init__(self, perform: Callable[[], T]) -> None:
+        self.perform = perform
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        answer: T = yield self
+        return answer
+
+
+def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run `coroutine` to its end from plain code, in any thread, inside a running loop or not."""
+    answer: Any = None
+    error: BaseException | None = None
+    while True:
+        outer, _driving.now = _driving.now, True
+        try:
+            effect = coroutine.send(answer) if error is None else coroutine.throw(error)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            _driving.now = outer
+            error = None
+        try:
+            if not isinstance(effect, _Effect):
+                raise RuntimeError(f"{coroutine!r} waits for {effect!r} outside of a loop")
+            # Out of `send` again: user code run here sees no driver and may drive its own.
+            _driving.now = False
+            answer = effect.perform()
+        except BaseException as exc:
+            error = exc
+        finally:
+            _driving.now = outer
+
+
+def driven_by_hand() -> bool:
+    """Whether the coroutine that asks is run by `run_sync` rather than by a loop."""
+    return _driving.now
+
+
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call `function` so that no running loop is held up by it; plainly where none runs."""
+    if not _driving.now:
+        return await asyncio.to_thread(function, *args, **kwargs)
+
+    def perform() -> T:
+        if _running_loop() is None:
+            return function(*args, **kwargs)
+        return _complete(asyncio.to_thread(function, *args, **kwargs))
+
+    return await _Effect(perform)
+
+
+async def on_loop(awaitable: Awaitable[T]) -> T:
+    """Await somebody else's `awaitable`, which may need a running loop."""
+    if not _driving.now:
+        return await awaitable
+    return await _Effect(lambda: _complete(awaitable))
+
+
+async def here(function: Callable[[], T]) -> T:
+    """Call `function`, the user's code, in this thread and outside of our own coroutines."""
+    if not _driving.now:
+        return function()
+    return await _Effect(function)
+
+
+async def pause(seconds: float) -> None:
+    """Sleep without holding up a running loop."""
+    if not _driving.now:
+        await asyncio.sleep(seconds)
+    elif _running_loop() is None:
+        await _Effect(lambda: time.sleep(seconds))
+    else:
+        await _Effect(lambda: _complete(asyncio.sleep(seconds)))
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+async def _awaited(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+def _complete(awaitable: Awaitable[T]) -> T:
+    """Block until `awaitable` is done; the loop that runs in this thread goes on if it can."""
+    running = _running_loop()
+    if running is None or not make_reentrant(running):
+        return asyncio.run_coroutine_threadsafe(_awaited(awaitable), _background()).result()
+    task = running.create_task(_awaited(awaitable))
+    try:
+        return running.run_until_complete(task)
+    except BaseException:
+        # A nested run that is interrupted leaves its task behind, still running.
+        if not task.done():
+            task.cancel()
+        raise
+
+
+_background_lock = threading.Lock()
+_background_loop: tuple[int, asyncio.AbstractEventLoop] | None = None
+
+
+def _background() -> asyncio.AbstractEventLoop:
+    """The one loop of ours, in a daemon thread, for plain code where no other loop can serve."""
+    global _background_loop
+    with _background_lock:
+        # A forked child inherits the loop but not the thread that runs it.
+        if _background_loop is None or _background_loop[0] != os.getpid():
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="cascade-nb loop", daemon=True).start()
+            _background_loop = (os.getpid(), loop)
+        return _background_loop[1]

@@ -1,0 +1,151 @@
+"""The contracts between the rooms. Each public one is as small as it can be.
+
+`CacheBackend`, `CachePolicy`, `Executor` and `StateBackend` are what other people implement: an
+object with only those methods works. The protocols below them are optional and found by
+`isinstance`; their methods raise `BackendError` when the medium fails, and suspend only through
+`cascade_nb.loop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from cascade_nb.records import Entry
+from cascade_nb.tasks import Bypass, Hit, Miss, Outcome, Task
+
+Bytes: TypeAlias = bytes | bytearray | memoryview
+
+
+@runtime_checkable
+class CacheBackend(Protocol):
+    """Keeps values under keys."""
+
+    async def get(self, key: str) -> Any | None:
+        """The value stored under `key`, or None."""
+
+    async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
+        """Store `value` under `key`, for `ttl` seconds or for good."""
+
+
+@runtime_checkable
+class CachePolicy(Protocol):
+    """Decides whether a task has to run, and what becomes of its output."""
+
+    async def check(self, task_id: str, inputs: Mapping[str, Any]) -> Any | None:
+        """None where the task has to run, else its value, or a `Hit` (for a value of None)."""
+
+    async def save(self, task_id: str, inputs: Mapping[str, Any], output: Any) -> Any:
+        """Keep `output`. An error here is logged and never fails the task."""
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Runs one task's body somewhere."""
+
+    async def execute(self, task: Task) -> Any:
+        """The value of ``task.call()``, awaited where it is awaitable; its exceptions unchanged."""
+
+
+@runtime_checkable
+class StateBackend(Protocol):
+    """Keeps the state of tasks for whoever watches a run."""
+
+    async def get_state(self, task_id: str) -> str | None:
+        """The last state of the task: Running, Skipped, Succeeded, Failed or Cancelled."""
+
+    async def set_state(self, task_id: str, state: str) -> None:
+        """Keep `state` as the task's last one. An error here is logged and never fails the task."""
+
+
+class Lock(Protocol):
+    """A lock that is held; it is free at once when its process dies."""
+
+    def release(self) -> None:
+        """Free the lock. Releasing twice is harmless."""
+
+
+@runtime_checkable
+class TaskPolicy(Protocol):
+    """A policy that sees the whole task; the engine prefers this to `CachePolicy`."""
+
+    async def lookup(self, task: Task) -> Hit | Miss | Bypass:
+        """What is known of `task`. Raises nothing but what interrupts."""
+
+    async def store(self, task: Task, miss: Miss, outcome: Outcome) -> Entry | Bypass:
+        """Keep the outcome of a task that `lookup` called a miss."""
+
+    async def try_lock(self, key: str) -> Lock | None:
+        """The lock on `key` among all processes that share the store; None while another has it."""
+
+
+@runtime_checkable
+class KeepsBytes(Protocol):
+    """A store's inner face: records by key and content by CID, both as bytes.
+
+    Records are small, content may be of any size. What is read may be damaged or foreign: the
+    reader verifies. Every method raises `BackendError` where the medium fails.
+    """
+
+    async def read_record(self, key: str) -> bytes | None:
+        """The envelope stored under `key`; None where there is none or its ttl has passed."""
+
+    async def write_record(self, key: str, envelope: bytes, ttl: float | None) -> None:
+        """Store an envelope, replacing an older one, for `ttl` seconds or for good."""
+
+    async def read_content(self, cid: str) -> bytearray | memoryview | None:
+        """The content named `cid` in a writable buffer that is the caller's alone, or None."""
+
+    async def write_content(self, cid: str, pieces: Sequence[Bytes]) -> None:
+        """Store the concatenation of `pieces` under `cid`; on return it is all there.
+
+        Raises:
+            ContentTooLargeError: it can never fit; nothing was evicted for it.
+        """
+
+    async def has_content(self, cid: str) -> bool:
+        """Whether the content is there; also counts as a use of it."""
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """A store from which things can be removed."""
+
+    async def delete_record(self, key: str) -> bool:
+        """Remove a record and what only it needs; whether there was one."""
+
+    async def clear(self) -> int:
+        """Remove everything; how many records there were."""
+
+
+@runtime_checkable
+class Lists(Protocol):
+    """A store whose records can be listed."""
+
+    def records(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Every (key, envelope) that is not expired, newest first."""
+
+    async def size(self) -> int:
+        """Bytes of records and content in the store."""
+
+
+@runtime_checkable
+class Locks(Protocol):
+    """A store that can lock keys among the processes that share it."""
+
+    async def try_lock(self, key: str) -> Lock | None:
+        """The lock, or None while another holder has it; never waits."""
+
+
+@runtime_checkable
+class KeepsNotes(Protocol):
+    """A store on this machine that keeps small notes beside records, such as previews.
+
+    Notes never leave the machine: they may hold short reprs of the user's values.
+    """
+
+    async def read_note(self, key: str) -> bytes | None:
+        """The note on the record under `key`, or None."""
+
+    async def write_note(self, key: str, note: bytes) -> None:
+        """Store the note; it goes when the record goes."""
