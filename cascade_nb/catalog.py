@@ -1,0 +1,265 @@
+"""What a store holds, as people ask for it: listed, found by name, CID or key, forgotten."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cascade_nb.content import cid as cids
+from cascade_nb.errors import ConfigurationError, IntegrityError
+from cascade_nb.protocols import Forgets, Lists
+from cascade_nb.records import Entry, Record
+from cascade_nb.tables import one_line, plural, short_cid, text_table
+from cascade_nb.trust.secret import unseal
+from cascade_nb.units import human_seconds, human_size
+
+# A prefix must say something: every CID of ours begins with seven characters that are the same.
+_SHORTEST_KEY = 4
+_SHORTEST_CID = 8
+_SHOWN_CANDIDATES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """The part of a store that holds one kind of result; `size` in bytes, `seconds` computed."""
+
+    entries: int = 0
+    size: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """How much a store holds.
+
+    `bytes` is what records and content take up in it, `seconds` what the results that it holds
+    took to compute, `kinds` both for functions and cells apart.
+    """
+
+    entries: int
+    bytes: int
+    seconds: float
+    kinds: Mapping[str, Share] = field(default_factory=dict)
+
+
+async def list_entries(store: object) -> list[Entry]:
+    """The results in `store` that this user would be served, newest first.
+
+    Records that are damaged, expired or not the user's own are left out.
+
+    Raises:
+        ConfigurationError: the store cannot be listed.
+        BackendError: the store cannot be read.
+    """
+    now = time.time()
+    entries = []
+    async for key, envelope in _lists(store).records():
+        data = unseal(envelope)
+        if data is None:
+            continue
+        try:
+            record = Record.from_bytes(data)
+        except IntegrityError:
+            continue
+        if record.key == key and not record.expired(now):
+            entries.append(_entry(record, cids.dag_cbor_cid(data)))
+    return entries
+
+
+async def find(store: object, wanted: str) -> list[Entry]:
+    """The results that `wanted` names: all of one name, or all of one CID, or that of one key.
+
+    Args:
+        store: A store that can be listed.
+        wanted: A name; a CID, of the result or its record, in any form; a key; or the beginning
+            of a CID or key.
+
+    Raises:
+        ConfigurationError: nothing goes by this, or a beginning fits more than one.
+        BackendError: the store cannot be read.
+    """
+    return choose(await list_entries(store), wanted)
+
+
+def choose(entries: Collection[Entry], wanted: str) -> list[Entry]:
+    """Those of `entries` that `wanted` names, as `find` does."""
+    named = [entry for entry in entries if entry.name == wanted]
+    if named:
+        return named
+    text = _canonical(wanted)
+    lookups: tuple[tuple[Callable[[Entry], str], int], ...] = (
+        (lambda entry: entry.cid, _SHORTEST_CID),
+        (lambda entry: entry.record_cid, _SHORTEST_CID),
+        (lambda entry: entry.key, _SHORTEST_KEY),
+    )
+    found = [
+        (identity(entry), entry)
+        for identity, shortest in lookups
+        for entry in entries
+        if len(text) >= shortest and identity(entry).startswith(text)
+    ]
+    if not found:
+        raise ConfigurationError(_unknown(entries, wanted))
+    distinct = list({entry.key: entry for _, entry in found}.values())
+    if len(distinct) > 1 and len({identity for identity, _ in found}) > 1:
+        raise ConfigurationError(_ambiguous(distinct, wanted))
+    return distinct
+
+
+async def forget(store: object, wanted: str) -> list[Entry]:
+    """Remove the results that `wanted` names, as for `find`; gives those that were removed."""
+    if not isinstance(store, Forgets):
+        raise ConfigurationError(f"nothing can be removed from {describe(store)}")
+    return [entry for entry in await find(store, wanted) if await store.delete_record(entry.key)]
+
+
+async def clear(store: object) -> int:
+    """Remove everything from `store`; gives how many results there were."""
+    if not isinstance(store, Forgets):
+        raise ConfigurationError(f"nothing can be removed from {describe(store)}")
+    return await store.clear()
+
+
+async def stats(store: object) -> Stats:
+    """How much `store` holds. Raises what `list_entries` raises."""
+    entries = await list_entries(store)
+    kinds: dict[str, list[Entry]] = {}
+    for entry in entries:
+        kinds.setdefault(entry.kind, []).append(entry)
+    return Stats(
+        entries=len(entries),
+        bytes=await _lists(store).size(),
+        seconds=sum(entry.seconds for entry in entries),
+        kinds={
+            kind: Share(
+                entries=len(members),
+                size=sum(entry.size for entry in members),
+                seconds=sum(entry.seconds for entry in members),
+            )
+            for kind, members in sorted(kinds.items())
+        },
+    )
+
+
+def table(entries: Iterable[Entry]) -> str:
+    """A text table of `entries`, a line each."""
+    now = time.time()
+    header = ("name", "kind", "CID", "size", "took", "age", "ttl")
+    rows = [
+        (
+            one_line(entry.name, 40),
+            entry.kind,
+            short_cid(entry.cid),
+            human_size(entry.size),
+            human_seconds(entry.seconds),
+            human_seconds(max(0, round(now - entry.created))),
+            "" if entry.ttl is None else human_seconds(entry.ttl),
+        )
+        for entry in entries
+    ]
+    if not rows:
+        return "nothing is stored"
+    return text_table(header, rows, right=("size", "took", "age", "ttl"))
+
+
+def details(entry: Entry) -> str:
+    """All there is to say of one result, in lines of "label  text"."""
+    lines = [
+        ("name", one_line(entry.name)),
+        ("kind", entry.kind + (", stored as code" if entry.needs_code else "")),
+        ("CID", entry.cid),
+        ("record", entry.record_cid),
+        ("key", entry.key),
+        ("size", human_size(entry.size)),
+        ("took", human_seconds(entry.seconds)),
+        ("created", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.created))),
+        ("ttl", "none" if entry.ttl is None else human_seconds(entry.ttl)),
+        ("producer", one_line(entry.producer) or "not signed"),
+    ]
+    lines += [
+        (
+            "output" if index == 0 else "",
+            f"{one_line(output.name, 40)}: {one_line(output.type, 60)}, "
+            f"{human_size(output.size)}, {output.cid}",
+        )
+        for index, output in enumerate(entry.outputs)
+    ]
+    return "\n".join(f"{label:<8}  {text}" for label, text in lines)
+
+
+def summary(held: Stats) -> str:
+    """`held` in a line, and one for each kind of result."""
+    lines = [
+        f"{plural(held.entries, 'result')}, {human_size(held.bytes)}; "
+        f"{human_seconds(held.seconds)} of computing are kept"
+    ]
+    lines += [
+        f"  {plural(share.entries, kind)}: {human_size(share.size)}, {human_seconds(share.seconds)}"
+        for kind, share in held.kinds.items()
+    ]
+    return "\n".join(lines)
+
+
+def as_data(described: Entry | Stats) -> dict[str, Any]:
+    """The same as plain data that JSON can hold."""
+    return dataclasses.asdict(described)
+
+
+def describe(store: object) -> str:
+    """What `store` is called in a message."""
+    url = getattr(store, "url", None)
+    return url if isinstance(url, str) else type(store).__name__
+
+
+def _lists(store: object) -> Lists:
+    if not isinstance(store, Lists):
+        raise ConfigurationError(f"what is in {describe(store)} cannot be listed")
+    return store
+
+
+def _entry(record: Record, record_cid: str) -> Entry:
+    return Entry(
+        key=record.key,
+        cid=record.result,
+        record_cid=record_cid,
+        kind=record.kind,
+        name=record.name,
+        created=record.created,
+        ttl=record.ttl,
+        seconds=record.seconds,
+        size=record.size,
+        needs_code=record.needs_code,
+        outputs=record.outputs,
+        producer=record.producer,
+    )
+
+
+def _canonical(wanted: str) -> str:
+    """`wanted` as CIDs and keys are written here, where it is one of them or its beginning."""
+    try:
+        return cids.normal(wanted)
+    except ConfigurationError:
+        beginning = wanted.strip().removeprefix("ipfs://").removeprefix("/ipfs/")
+        return beginning.removesuffix("…").lower()
+
+
+def _unknown(entries: Collection[Entry], wanted: str) -> str:
+    shown = one_line(wanted, 60)
+    names = {entry.name for entry in entries}
+    close = difflib.get_close_matches(wanted, names, n=_SHOWN_CANDIDATES, cutoff=0.5)
+    if not entries:
+        return f"nothing is stored, so nothing goes by {shown!r}"
+    if not close:
+        return f"nothing stored goes by {shown!r}; `ls` lists what there is"
+    return f"nothing stored goes by {shown!r}; close: {', '.join(one_line(n, 40) for n in close)}"
+
+
+def _ambiguous(entries: Collection[Entry], wanted: str) -> str:
+    named = [f"{one_line(entry.name, 40)} ({short_cid(entry.cid)})" for entry in entries]
+    more = len(named) - _SHOWN_CANDIDATES
+    shown = ", ".join(named[:_SHOWN_CANDIDATES]) + (f" and {more} more" if more > 0 else "")
+    return f"{one_line(wanted, 60)!r} fits {len(named)} results: {shown}"

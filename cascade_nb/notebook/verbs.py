@@ -1,0 +1,189 @@
+"""The verbs of the line magic: `%cascade ls`, `%cascade show X`, and so on."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cascade_nb import catalog
+from cascade_nb.config import configure, engine
+from cascade_nb.errors import BackendError, ConfigurationError
+from cascade_nb.loop import run_sync
+from cascade_nb.notebook import ledger, panel
+from cascade_nb.tables import one_line, plural
+
+Words = list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb: what it takes, what it does for people, and the function that does it.
+
+    `least` and `most` are how many words it takes; `stored` says that they name stored results.
+    """
+
+    name: str
+    takes: str
+    does: str
+    run: Callable[[Any, Words], None]
+    least: int = 0
+    most: int = 0
+    stored: bool = False
+
+    @property
+    def usage(self) -> str:
+        """The verb as it is typed."""
+        return f"%cascade {self.name} {self.takes}".rstrip()
+
+
+def run_verb(shell: Any, line: str) -> None:
+    """Do what `line`, the rest of a `%cascade` line, asks for; alone it shows the session panel.
+
+    Raises:
+        UsageError: the line makes no sense, or names nothing; one line that says what would.
+    """
+    from IPython.core.error import UsageError
+
+    try:
+        words = _split(line)
+        if not words:
+            panel.show(shell)
+            return
+        verb = _verb(words.pop(0))
+        if not verb.least <= len(words) <= verb.most:
+            raise ConfigurationError(f"usage: {verb.usage}")
+        verb.run(shell, words)
+    except (ConfigurationError, BackendError) as error:
+        raise UsageError(str(error)) from None
+
+
+def install(shell: Any) -> None:
+    """Keep the session's ledger from now on, and complete verbs and names with Tab."""
+    global _completing
+    ledger.session()
+    _completing = True
+    if not getattr(shell, _HOOKED, False):
+        shell.set_hook("complete_command", _complete, str_key="%cascade")
+        setattr(shell, _HOOKED, True)
+
+
+def uninstall(shell: Any) -> None:
+    """Close the panel and complete nothing; IPython cannot remove the hook, so it stays inert."""
+    global _completing
+    _completing = False
+    panel.close(shell)
+
+
+def completions(line: str) -> list[str]:
+    """What may stand at the end of `line`, the text of a `%cascade` line up to the cursor."""
+    words = line.split()[1:]
+    beginning = "" if line[-1:].isspace() else (words.pop() if words else "")
+    if not words:
+        return [name for name in VERBS if name.startswith(beginning)]
+    verb = VERBS.get(words[0])
+    if verb is None or not verb.stored or len(words) > verb.most:
+        return []
+    entries = run_sync(catalog.list_entries(_store()))
+    known = {shlex.quote(entry.name) for entry in entries}
+    if beginning:
+        known |= {identity for entry in entries for identity in (entry.cid, entry.key)}
+    return sorted(text for text in known if text.startswith(beginning))
+
+
+def _complete(_shell: Any, event: Any) -> list[str]:
+    """IPython's hook; an error here would be shown in the middle of typing."""
+    if not _completing:
+        return []
+    try:
+        return completions(event.text_until_cursor)
+    except (ConfigurationError, BackendError):
+        return []
+
+
+def _split(line: str) -> Words:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise ConfigurationError(f"%cascade {one_line(line, 60)}: {error}") from None
+
+
+def _verb(word: str) -> Verb:
+    if word in VERBS:
+        return VERBS[word]
+    close = difflib.get_close_matches(word, VERBS, n=1)
+    hint = f", did you mean {close[0]!r}?" if close else ";"
+    raise ConfigurationError(
+        f"%cascade has no verb {one_line(word, 40)!r}{hint} there are: {', '.join(VERBS)}"
+    )
+
+
+def _store() -> Any:
+    """What the session's engine keeps its results in."""
+    store = getattr(engine().policy, "store", None)
+    if store is None:
+        raise ConfigurationError("the session's policy keeps nothing that could be listed")
+    return store
+
+
+def _ls(_shell: Any, _words: Words) -> None:
+    print(catalog.table(run_sync(catalog.list_entries(_store()))))
+
+
+def _show(_shell: Any, words: Words) -> None:
+    entries = run_sync(catalog.find(_store(), words[0]))
+    print("\n\n".join(map(catalog.details, entries)))
+
+
+def _stats(_shell: Any, _words: Words) -> None:
+    print(f"session: {ledger.session().totals()}")
+    print(f"store:   {catalog.summary(run_sync(catalog.stats(_store())))}")
+
+
+def _use(_shell: Any, words: Words) -> None:
+    configure(store=words[0] if len(words) == 1 else words)
+    print(f"store: {catalog.describe(_store())}")
+
+
+def _forget(_shell: Any, words: Words) -> None:
+    removed = run_sync(catalog.forget(_store(), words[0]))
+    print(f"forgot {plural(len(removed), 'result')} of {one_line(words[0], 60)}")
+
+
+def _clear(shell: Any, _words: Words) -> None:
+    store = _store()
+    asked = not hasattr(shell, "kernel") and sys.stdin.isatty()
+    if asked and not shell.ask_yes_no(f"remove everything from {catalog.describe(store)}? [y/N]"):
+        print("nothing removed")
+        return
+    print(f"removed {plural(run_sync(catalog.clear(store)), 'result')}")
+
+
+def _on(_shell: Any, _words: Words) -> None:
+    configure(enabled=True)
+    print("caching is on")
+
+
+def _off(_shell: Any, _words: Words) -> None:
+    configure(enabled=False)
+    print("caching is off: nothing is looked up or stored until `%cascade on`")
+
+
+VERBS = {
+    verb.name: verb
+    for verb in (
+        Verb("ls", "", "list the stored results", _ls),
+        Verb("show", "X", "all about one result", _show, 1, 1, stored=True),
+        Verb("stats", "", "what the session saved and the store holds", _stats),
+        Verb("use", "STORE...", "keep results in another store", _use, 1, 9),
+        Verb("forget", "X", "remove a result from the store", _forget, 1, 1, stored=True),
+        Verb("clear", "", "remove everything from the store", _clear),
+        Verb("on", "", "look up and store results", _on),
+        Verb("off", "", "look up and store nothing", _off),
+    )
+}
+_HOOKED = "_cascade_nb_completes"
+_completing = False

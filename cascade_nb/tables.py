@@ -1,0 +1,41 @@
+"""Plain text for people: one line from any text, and tables for terminals and cells."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+_SHORT_CID = 16
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """`text` on one line of at most `limit` characters, without control or bidi characters."""
+    line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def short_cid(cid: str) -> str:
+    """The head of `cid`, long enough to find it again by."""
+    return cid if len(cid) <= _SHORT_CID else cid[:_SHORT_CID] + "…"
+
+
+def text_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = ()
+) -> str:
+    """`rows` under `header` in columns two spaces apart; those named in `right` align right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    aligned = [str.rjust if name in right else str.ljust for name in header]
+    return "\n".join(
+        "  ".join(
+            align(cell, width) for align, cell, width in zip(aligned, row, widths, strict=True)
+        ).rstrip()
+        for row in [header, *rows]
+    )
+
+
+def plural(count: int, noun: str) -> str:
+    """`count` and its noun: 1 hit, 2 misses, 3 entries."""
+    if count == 1:
+        return f"1 {noun}"
+    if noun.endswith("y"):
+        return f"{count:,} {noun[:-1]}ies"
+    return f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"

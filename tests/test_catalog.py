@@ -1,0 +1,136 @@
+import json
+
+import pytest
+
+from cascade_nb import catalog
+from cascade_nb.errors import ConfigurationError
+from cascade_nb.trust.secret import seal
+from tests.shelf import Shelf, make_entry, make_record
+
+
+async def test_entries_are_what_the_user_would_be_served():
+    good = make_record("good", ttl=86400.0)
+    moved, foreign = make_record("moved"), make_record("foreign")
+    shelf = Shelf(good, make_record("old", ttl=60.0), moved, foreign)
+    shelf.envelopes["ab" * 32] = shelf.envelopes.pop(moved.key)
+    shelf.envelopes[foreign.key] = bytes(32) + foreign.to_bytes()
+    shelf.envelopes["cd" * 32] = seal(b"\xa0")
+    shelf.envelopes["ef" * 32] = b""
+
+    assert await catalog.list_entries(shelf) == [
+        make_entry("good", ttl=86400.0, created=good.created)
+    ]
+
+
+async def test_find_by_name_gives_all_of_that_name():
+    shelf = Shelf(make_record("fit", "a"), make_record("fit", "b"), make_record("load"))
+    assert [entry.name for entry in await catalog.find(shelf, "fit")] == ["fit", "fit"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda e: e.cid,
+        lambda e: e.cid.upper(),
+        lambda e: f"ipfs://{e.cid}",
+        lambda e: f"/ipfs/{e.cid}",
+        lambda e: e.cid[:14],
+        lambda e: e.cid[:14] + "…",
+        lambda e: e.record_cid,
+        lambda e: e.record_cid[:20],
+        lambda e: e.key,
+        lambda e: e.key[:6],
+        lambda e: e.key[:6].upper(),
+    ],
+)
+async def test_find_by_cid_or_key_in_any_form(written):
+    shelf = Shelf(make_record("fit"), make_record("load"))
+    entry = (await catalog.find(shelf, "load"))[0]
+    assert await catalog.find(shelf, written(entry)) == [entry]
+
+
+async def test_find_by_cid_gives_every_key_with_that_result():
+    twin = make_record("fit")
+    shelf = Shelf(twin, make_record("load", "b", result=twin.result), make_record("other"))
+    found = await catalog.find(shelf, twin.result[:20])
+    assert sorted(entry.name for entry in found) == ["fit", "load"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("trian", "nothing stored goes by 'trian'; close: train"),
+        ("qqqq", "nothing stored goes by 'qqqq'; `ls` lists what there is"),
+        ("", "nothing stored goes by ''; `ls` lists what there is"),
+        ("baf", "nothing stored goes by 'baf'; `ls` lists what there is"),
+        ("tr\nain\x1b[2J", "nothing stored goes by 'tr ain�[2J'; close: train"),
+    ],
+)
+async def test_unknown_names_are_told_in_one_line(wanted, message):
+    shelf = Shelf(make_record("train"), make_record("load"))
+    with pytest.raises(ConfigurationError) as caught:
+        await catalog.find(shelf, wanted)
+    assert str(caught.value) == message
+
+
+async def test_an_empty_store_says_so():
+    with pytest.raises(ConfigurationError, match="nothing is stored, so nothing goes by 'x'"):
+        await catalog.find(Shelf(), "x")
+
+
+async def test_a_beginning_that_fits_several_lists_them():
+    shelf = Shelf(*(make_record(f"f{n}", key=f"abcd{n:060d}", seed=str(n)) for n in range(7)))
+    with pytest.raises(ConfigurationError) as caught:
+        await catalog.find(shelf, "abcd0")
+    message = str(caught.value)
+    assert message.startswith("'abcd0' fits 7 results: f0 (bafkrei")
+    assert message.endswith("and 2 more")
+    assert "\n" not in message
+
+
+async def test_forget_removes_just_what_was_named():
+    shelf = Shelf(make_record("fit", "a"), make_record("fit", "b"), make_record("load"))
+    removed = await catalog.forget(shelf, "fit")
+    assert len(removed) == 2
+    assert [entry.name for entry in await catalog.list_entries(shelf)] == ["load"]
+
+
+async def test_clear_and_stats_count():
+    shelf = Shelf(make_record("fit"), make_record("load"), make_record("cell", kind="cell"))
+    held = await catalog.stats(shelf)
+    assert (held.entries, held.bytes) == (3, 5_000_000)
+    assert held.seconds == pytest.approx(9.6)
+    assert held.kinds["function"] == catalog.Share(entries=2, size=2_400_000, seconds=6.4)
+    assert catalog.summary(held).splitlines() == [
+        "3 results, 5.0 MB; 9.6 s of computing are kept",
+        "  1 cell: 1.2 MB, 3.2 s",
+        "  2 functions: 2.4 MB, 6.4 s",
+    ]
+    assert json.loads(json.dumps(catalog.as_data(held)))["kinds"]["cell"]["entries"] == 1
+    assert await catalog.clear(shelf) == 3
+    assert await catalog.list_entries(shelf) == []
+
+
+@pytest.mark.parametrize("ask", [catalog.list_entries, catalog.stats])
+async def test_a_store_that_cannot_list_says_so(ask):
+    with pytest.raises(ConfigurationError, match=r"what is in object cannot be listed"):
+        await ask(object())
+
+
+@pytest.mark.parametrize("ask", [catalog.clear, lambda store: catalog.forget(store, "x")])
+async def test_a_store_that_cannot_forget_says_so(ask):
+    with pytest.raises(ConfigurationError, match=r"nothing can be removed from object"):
+        await ask(object())
+
+
+def test_table_and_details_read_well():
+    entry = make_entry("a name\nof two lines", ttl=90.0)
+    lines = catalog.table([entry, make_entry("b")]).splitlines()
+    assert lines[0].split() == ["name", "kind", "CID", "size", "took", "age", "ttl"]
+    assert lines[1].startswith(f"a name of two lines  function  {entry.cid[:16]}…  1.2 MB  3.2 s")
+    assert lines[1].endswith("2 h  1 min 30 s")
+    assert len(lines) == 3
+    assert catalog.table([]) == "nothing is stored"
+    told = catalog.details(entry)
+    for fact in (entry.cid, entry.record_cid, entry.key, "not signed", "builtins.list"):
+        assert fact in told
