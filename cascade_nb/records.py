@@ -7,8 +7,8 @@ neither key, result, age nor origin can be changed or moved. What people see of 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import libipld
 
@@ -16,8 +16,10 @@ from cascade_nb.errors import IntegrityError
 
 FORMAT = 1
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Output:
     """One stored value: a function's result, or one variable of a cell.
 
@@ -32,7 +34,7 @@ class Output:
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Reads:
     """The files a computation read, as it first found them, by path for people and machines.
 
@@ -52,7 +54,7 @@ class Reads:
         return Reads(files={**other.files, **self.files}, folders={**other.folders, **self.folders})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """The claim "key -> result", with all that a reader needs to judge it.
 
@@ -136,22 +138,81 @@ class Record:
             tree = libipld.decode_dag_cbor(data)
             if tree["format"] != FORMAT:
                 raise IntegrityError(f"a record of format {tree['format']!r}; this reads {FORMAT}")
-            record = cls(
-                **{f.name: tree[f.name] for f in fields(cls) if f.name not in _STRUCTURED},
-                result=libipld.encode_cid(tree["result"]),
-                outputs=tuple(
-                    Output(**{**o, "cid": libipld.encode_cid(o["cid"])}) for o in tree["outputs"]
-                ),
-                reads=Reads(**tree["reads"]),
-            )
+            # libipld takes other encodings of the same tree too: a record has one CID, not many.
+            if libipld.encode_dag_cbor(tree) != data:
+                raise IntegrityError("not a record: its encoding is not canonical")
+            _check_types(tree)
+            del tree["format"]
+            tree["result"] = libipld.encode_cid(tree["result"])
+            tree["reads"] = _made(Reads, tree["reads"])
+            outputs = tree["outputs"]
+            for output in outputs:
+                output["cid"] = libipld.encode_cid(output["cid"])
+            tree["outputs"] = tuple([_made(Output, output) for output in outputs])
+            return _made(cls, tree)
         except IntegrityError:
             raise
         except Exception as error:
             raise IntegrityError(f"not a record: {error}") from error
-        return record
 
 
-_STRUCTURED = frozenset({"result", "outputs", "reads"})
+def _made(cls: type[T], fields: dict[str, Any]) -> T:
+    """An instance with `fields`, all of them; the __init__ of a frozen class is much slower."""
+    instance = object.__new__(cls)
+    vars(instance).update(fields)
+    return instance
+
+
+# In the order of DAG-CBOR's canonical maps, in which they are decoded: short names first.
+_RECORD_TYPES: dict[str, type] = {
+    "key": str,
+    "ttl": float,
+    "kind": str,
+    "name": str,
+    "size": int,
+    "parts": dict,
+    "reads": dict,
+    "format": int,
+    "result": bytes,
+    "created": float,
+    "outputs": list,
+    "seconds": float,
+    "producer": str,
+    "signature": bytes,
+    "needs_code": bool,
+    "environment": dict,
+}
+_OUTPUT_TYPES: dict[str, type] = {
+    "cid": bytes,
+    "name": str,
+    "size": int,
+    "type": str,
+    "codec": str,
+    "fingerprint": str,
+}
+_RECORD_NAMES, _OUTPUT_NAMES = tuple(_RECORD_TYPES), tuple(_OUTPUT_TYPES)
+_RECORD_SHAPES = {tuple({**_RECORD_TYPES, "ttl": ttl}.values()) for ttl in (float, type(None))}
+_OUTPUT_SHAPE = tuple(_OUTPUT_TYPES.values())
+
+
+def _check_types(tree: dict[str, Any]) -> None:
+    """Refuse a tree whose fields or their types are not a record's. In the path of each hit."""
+    reads = tree["reads"]
+    texts = (*tree["parts"].values(), *tree["environment"].values())
+    digests = (*reads["files"].values(), *reads["folders"].values())
+    if (
+        tuple(tree) != _RECORD_NAMES
+        or tuple(map(type, tree.values())) not in _RECORD_SHAPES
+        or len(reads) != 2
+        or not {*map(type, texts)} <= {str}
+        or not {*map(type, digests)} <= {str, type(None)}
+    ):
+        raise IntegrityError("not a record: a field is missing, unknown, or of another type")
+    for output in tree["outputs"]:
+        if tuple(output) != _OUTPUT_NAMES or tuple(map(type, output.values())) != _OUTPUT_SHAPE:
+            raise IntegrityError("not a record: an output is not of the right form")
+
+
 # Clocks of two machines may differ by this many seconds before a record counts as from the future.
 _CLOCK_SKEW = 300.0
 
