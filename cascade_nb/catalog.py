@@ -13,9 +13,9 @@ from cascade_nb.content import cid as cids
 from cascade_nb.errors import ConfigurationError, IntegrityError
 from cascade_nb.protocols import Forgets, Lists
 from cascade_nb.records import Entry, Record
-from cascade_nb.tables import one_line, plural, short_cid, text_table
 from cascade_nb.trust.secret import unseal
 from cascade_nb.units import human_seconds, human_size
+from cascade_nb.wording import one_line, plural, short_cid, text_table
 
 # A prefix must say something: every CID of ours begins with seven characters that are the same.
 _SHORTEST_KEY = 4

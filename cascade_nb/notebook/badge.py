@@ -11,9 +11,9 @@ import time
 from typing import Any
 
 from cascade_nb.records import Entry
-from cascade_nb.tables import one_line
 from cascade_nb.tasks import Report, Status
 from cascade_nb.units import human_seconds, human_size
+from cascade_nb.wording import one_line, time_spent
 
 METADATA_KEY = "cascade"
 
@@ -44,7 +44,7 @@ def show(report: Report) -> None:
 
     bundle = mimebundle(report)
     if hasattr(get_ipython(), "kernel"):
-        display(bundle, raw=True, metadata={METADATA_KEY: as_data(report)})
+        display(bundle, raw=True, metadata={METADATA_KEY: as_data(report)})  # type: ignore[no-untyped-call]
     else:
         print(bundle["text/plain"])
 
@@ -71,13 +71,6 @@ def mimebundle(report: Report) -> dict[str, str]:
 def shown_entry(report: Report) -> Entry | None:
     """The result that people are told of: only what was served or stored has one."""
     return report.entry if report.status in (Status.HIT, Status.MISS) else None
-
-
-def time_spent(status: Status, *, seconds: float, saved: float) -> str:
-    """What a hit saved, or what any other run took, both in seconds."""
-    if status is Status.HIT:
-        return f"saved {human_seconds(saved)}"
-    return f"took {human_seconds(seconds)}"
 
 
 def as_data(report: Report) -> dict[str, Any]:

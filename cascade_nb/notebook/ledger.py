@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from cascade_nb.config import on_engine_change
 from cascade_nb.events import MessageBus
-from cascade_nb.notebook.badge import shown_entry, time_spent
-from cascade_nb.tables import one_line, plural, short_cid, text_table
+from cascade_nb.notebook.badge import shown_entry
 from cascade_nb.tasks import Report, Status, TaskKind
 from cascade_nb.units import human_seconds, human_size
+from cascade_nb.wording import one_line, plural, short_cid, text_table, time_spent
 
 NOTHING_YET = "no cached cell or function has run in this session"
 # A session that makes functions in a loop must not grow without end.

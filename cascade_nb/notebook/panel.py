@@ -12,8 +12,8 @@ from typing import Any
 from cascade_nb.notebook import ledger as ledgers
 from cascade_nb.notebook.badge import COLOURS
 from cascade_nb.notebook.ledger import Ledger, Row
-from cascade_nb.tables import one_line
 from cascade_nb.units import human_size
+from cascade_nb.wording import one_line
 
 # What a browser lays out at once without being felt; the text table has all.
 _MOST_ROWS = 200
@@ -89,7 +89,7 @@ class Panel:
         bundle = self._box._repr_mimebundle_()
         # For whoever shows no widgets, such as a page without a kernel.
         bundle["text/plain"] = ledgers.as_text(self._ledger)
-        display(bundle, raw=True)
+        display(bundle, raw=True)  # type: ignore[no-untyped-call]
 
     def update(self) -> None:
         """Show what the ledger holds now; costs next to nothing where that is shown already."""

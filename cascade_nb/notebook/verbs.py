@@ -14,7 +14,7 @@ from cascade_nb.config import configure, engine
 from cascade_nb.errors import BackendError, ConfigurationError
 from cascade_nb.loop import run_sync
 from cascade_nb.notebook import ledger, panel
-from cascade_nb.tables import one_line, plural
+from cascade_nb.wording import one_line, plural
 
 Words = list[str]
 
@@ -144,7 +144,7 @@ def _stats(_shell: Any, _words: Words) -> None:
 
 
 def _use(_shell: Any, words: Words) -> None:
-    configure(store=words[0] if len(words) == 1 else words)
+    configure(store=words[0])
     print(f"store: {catalog.describe(_store())}")
 
 
@@ -178,7 +178,7 @@ VERBS = {
         Verb("ls", "", "list the stored results", _ls),
         Verb("show", "X", "all about one result", _show, 1, 1, stored=True),
         Verb("stats", "", "what the session saved and the store holds", _stats),
-        Verb("use", "STORE...", "keep results in another store", _use, 1, 9),
+        Verb("use", "STORE", "keep results in another store", _use, 1, 1),
         Verb("forget", "X", "remove a result from the store", _forget, 1, 1, stored=True),
         Verb("clear", "", "remove everything from the store", _clear),
         Verb("on", "", "look up and store results", _on),

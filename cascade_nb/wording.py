@@ -1,8 +1,11 @@
-"""Plain text for people: one line from any text, and tables for terminals and cells."""
+"""Words for people, the same on badges, in tables and in the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+
+from cascade_nb.tasks import Status
+from cascade_nb.units import human_seconds
 
 _SHORT_CID = 16
 
@@ -39,3 +42,10 @@ def plural(count: int, noun: str) -> str:
     if noun.endswith("y"):
         return f"{count:,} {noun[:-1]}ies"
     return f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def time_spent(status: Status, *, seconds: float, saved: float) -> str:
+    """What a hit saved, or what any other run took, both in seconds."""
+    if status is Status.HIT:
+        return f"saved {human_seconds(saved)}"
+    return f"took {human_seconds(seconds)}"
