@@ -20,7 +20,7 @@ FLOORS: dict[str, int] = {
     room: floor
     for floor, rooms in enumerate(
         (
-            "errors nesting loop records tasks protocols events units tables",
+            "errors nesting loop records tasks protocols events units wording",
             "fingerprint codecs content trust files",
             "backends",
             "policies executors",
