@@ -111,6 +111,10 @@ class MessageBus:
 
         return unsubscribe
 
+    def wants(self, message_type: type) -> bool:
+        """Whether anybody would be told of a `message_type`."""
+        return any(issubclass(message_type, wanted) for wanted, _ in self._subscribers)
+
     async def publish(self, message: object) -> None:
         """Deliver `message`; returns once every subscriber has handled it."""
         for message_type, callback in self._subscribers:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from cascade_nb.records import Entry
-from cascade_nb.tasks import Bypass, Hit, Miss, Outcome, Task
+from cascade_nb.tasks import Bypass, Explanation, Hit, Miss, Outcome, Task
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
@@ -72,11 +72,34 @@ class TaskPolicy(Protocol):
     async def lookup(self, task: Task) -> Hit | Miss | Bypass:
         """What is known of `task`. Raises nothing but what interrupts."""
 
-    async def store(self, task: Task, miss: Miss, outcome: Outcome) -> Entry | Bypass:
-        """Keep the outcome of a task that `lookup` called a miss."""
+    async def lookup_again(self, task: Task, miss: Miss) -> Hit | Miss | Bypass:
+        """As `lookup`, for one who had to wait: under the key of `miss`, not computed again."""
+
+    async def keep(self, task: Task, miss: Miss, outcome: Outcome) -> Entry | Bypass | None:
+        """Keep the outcome of a task that `lookup` called a miss.
+
+        Gives the entry, None where it is kept but there is none to show, or why it is not kept.
+        """
 
     async def try_lock(self, key: str) -> Lock | None:
         """The lock on `key` among all processes that share the store; None while another has it."""
+
+
+@runtime_checkable
+class Inspects(Protocol):
+    """A policy that can tell of a task's result, and drop it, without running or loading it.
+
+    All raise `FingerprintError` where the task has no key.
+    """
+
+    async def find_entry(self, task: Task) -> Entry | None:
+        """The entry that a lookup would serve."""
+
+    async def forget(self, task: Task) -> bool:
+        """Drop what is stored for the task; whether there was anything."""
+
+    async def explain(self, task: Task) -> Explanation:
+        """What a lookup would say, and why."""
 
 
 @runtime_checkable
@@ -90,14 +113,22 @@ class KeepsBytes(Protocol):
     async def read_record(self, key: str) -> bytes | None:
         """The envelope stored under `key`; None where there is none or its ttl has passed."""
 
-    async def write_record(self, key: str, envelope: bytes, ttl: float | None) -> None:
-        """Store an envelope, replacing an older one, for `ttl` seconds or for good."""
+    async def write_record(
+        self, key: str, envelope: bytes, ttl: float | None, *, contents: Sequence[str] = ()
+    ) -> None:
+        """Store an envelope, replacing an older one, for `ttl` seconds or for good.
+
+        `contents` are the CIDs that the record needs: they stay and go with it. A store that
+        evicts raises `ContentTooLargeError` where one of them had to go before all were there.
+        """
 
     async def read_content(self, cid: str) -> bytearray | memoryview | None:
         """The content named `cid` in a writable buffer that is the caller's alone, or None."""
 
     async def write_content(self, cid: str, pieces: Sequence[Bytes]) -> None:
         """Store the concatenation of `pieces` under `cid`; on return it is all there.
+
+        What was there is replaced, so that writing again repairs damaged content.
 
         Raises:
             ContentTooLargeError: it can never fit; nothing was evicted for it.

@@ -58,7 +58,8 @@ class Options:
     """What the user asked for about one function or cell; `ttl` is in seconds.
 
     `reads` are paths and globs whose content is part of the key; names in `ignore` are left out of
-    the key, and their values reach no record, log or warning.
+    the key, and their values reach no record, log or warning. With `refresh` nothing is looked up,
+    but the result is stored.
     """
 
     ttl: float | None = None
@@ -66,6 +67,7 @@ class Options:
     version: str | None = None
     reads: tuple[str, ...] = ()
     retry: Retry = Retry(max_attempts=1)
+    refresh: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +75,8 @@ class Task:
     """One computation that may be looked up instead of run.
 
     `id` is the qualified name and a digest of the code; `inputs` are the bound arguments, or the
-    names that a cell reads with their values; `subject` is the function, or the `CellCode`;
-    `call` runs the body and gives its value, or an awaitable of it.
+    names that a cell reads with their values; `subject` is the function, or the notebook's cell;
+    `call` runs the body and gives its value, or a coroutine of it where `asynchronous` says so.
     """
 
     id: str
@@ -83,6 +85,7 @@ class Task:
     subject: Any
     inputs: Mapping[str, Any]
     call: Callable[[], Any]
+    asynchronous: bool = False
     options: Options = field(default_factory=Options)
 
     def __post_init__(self) -> None:
@@ -125,11 +128,13 @@ class Hit:
 class Miss:
     """The answer of a policy that has no result under `key`; `reason` says why, for people.
 
-    `state` is the policy's own and comes back to it with the outcome.
+    `state` is the policy's own and comes back to it with the outcome. `candidates` are the paths
+    that the key names: what lies there counts as read by the body, whoever opens it.
     """
 
     key: str
     reason: str
+    candidates: tuple[str, ...] = ()
     state: Any = None
 
 
@@ -155,3 +160,18 @@ class Report:
     entry: Entry | None = None
     seconds: float = 0.0
     saved: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a lookup would say now, and why; `str()` of it is for people.
+
+    `changes` are the differences from the nearest stored record, in the user's words.
+    """
+
+    status: Status
+    reason: str
+    changes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.status.value}: {self.reason}"

@@ -1,1 +1,1 @@
-"""executors."""
+"""Executors run one task's body somewhere."""

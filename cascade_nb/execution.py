@@ -1,0 +1,356 @@
+"""The engine: check -> run -> save, once for identical computations, and an event for each step.
+
+It knows tasks, policies, executors and the bus, and no backend. A policy, store or subscriber that
+fails never fails a task; what the body raises comes out unchanged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import reprlib
+import time
+import uuid
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from typing import Any
+
+from cascade_nb import files
+from cascade_nb.errors import logger, warn_once
+from cascade_nb.events import (
+    FinalStatus,
+    MessageBus,
+    RunFinished,
+    RunStarted,
+    TaskExecutionFinished,
+    TaskExecutionStarted,
+    TaskRetrying,
+    TaskSkipped,
+)
+from cascade_nb.flights import Flight, Flights, Landing, leading, would_deadlock
+from cascade_nb.loop import on_loop, pause
+from cascade_nb.policies.adapted import as_task_policy
+from cascade_nb.protocols import CachePolicy, Executor, Lock, StateBackend, TaskPolicy
+from cascade_nb.records import Entry
+from cascade_nb.tasks import Bypass, Hit, Miss, Outcome, Report, Status, Task
+
+PREVIEW_LENGTH = 100
+# Between two looks at a lock that another process holds, in seconds: first and longest.
+_POLL_FIRST, _POLL_LONGEST = 0.002, 0.1
+
+_run_id: ContextVar[str | None] = ContextVar("cascade_nb_run_id", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """A task's value, and what became of its run."""
+
+    value: Any
+    report: Report
+
+
+class Engine:
+    """Runs tasks through a cache policy.
+
+    Args:
+        executor: where bodies run; by default a `LocalExecutor`.
+        bus: where events go; by default one of its own.
+        policy: a `CachePolicy`; by default a `ContentCachePolicy` in memory.
+        state: a `StateBackend` that is told the state of each task; by default none.
+        enabled: False looks up and stores nothing.
+    """
+
+    def __init__(
+        self,
+        executor: Executor | None = None,
+        bus: MessageBus | None = None,
+        policy: CachePolicy | TaskPolicy | None = None,
+        state: StateBackend | None = None,
+        *,
+        enabled: bool = True,
+    ) -> None:
+        if executor is None:
+            from cascade_nb.executors.local import LocalExecutor
+
+            executor = LocalExecutor()
+        if policy is None:
+            from cascade_nb.backends.memory import InMemoryCacheBackend
+            from cascade_nb.policies.content import ContentCachePolicy
+
+            policy = ContentCachePolicy(InMemoryCacheBackend())
+        self.executor = executor
+        self.bus = bus if bus is not None else MessageBus()
+        self.policy = policy
+        self.state = state
+        self.enabled = enabled
+        self._task_policy = as_task_policy(policy)
+        self._flights = Flights()
+
+    async def perform(self, task: Task, *, policy: TaskPolicy | None = None) -> Performance:
+        """Look `task` up, or run it and keep its result; raises what its body raises.
+
+        `policy` serves this task in place of the engine's own.
+        """
+        chosen = self._task_policy if policy is None else policy
+        async with Run(self.bus):
+            if not self.enabled:
+                return await self._execute(task, chosen, Status.OFF, "")
+            verdict = await chosen.lookup(task)
+            if isinstance(verdict, Hit):
+                return await self._serve(task, verdict)
+            if isinstance(verdict, Bypass):
+                return await self._execute(task, chosen, Status.BYPASS, verdict.reason)
+            return await self._compute(task, chosen, verdict)
+
+    async def keep(
+        self, task: Task, policy: TaskPolicy, miss: Miss, outcome: Outcome
+    ) -> Entry | Bypass | None:
+        """Hand an outcome to `policy`; what it raises is a bypass."""
+        try:
+            return await policy.keep(task, miss, outcome)
+        except Exception as error:
+            # Save never turns a success into a failure, whatever a policy of the user's does.
+            logger.exception("saving the result of %s failed", task.name)
+            warn_once(
+                f"the result of {task.name} was not cached: {describe_error(error)}",
+                ("save", task.name, type(error)),
+            )
+            return Bypass(f"saving failed: {type(error).__name__}")
+
+    async def _serve(self, task: Task, hit: Hit) -> Performance:
+        if hit.reads:
+            files.inherit(hit.reads)
+        await self._tell_state(task, "Skipped")
+        await self.bus.publish(
+            TaskSkipped(run_id=current_run(), task_id=task.id, name=task.name, reason="CacheHit")
+        )
+        report = Report(
+            task_id=task.id,
+            name=task.name,
+            kind=task.kind,
+            status=Status.HIT,
+            entry=hit.entry,
+            saved=hit.entry.seconds if hit.entry is not None else 0.0,
+        )
+        await self.bus.publish(report)
+        return Performance(hit.value, report)
+
+    async def _compute(self, task: Task, policy: TaskPolicy, miss: Miss) -> Performance:
+        """Run a missing task, unless the same one is being run by somebody else."""
+        while True:
+            flight, is_leader = self._flights.join((id(policy), miss.key))
+            if is_leader:
+                return await self._lead(flight, task, policy, miss)
+            if would_deadlock(flight):
+                return await self._execute(task, policy, Status.MISS, miss.reason, miss)
+            landing = await flight.wait()
+            if landing is Landing.ABANDONED:
+                continue
+            if landing is Landing.STORED:
+                verdict = await policy.lookup_again(task, miss)
+                if isinstance(verdict, Hit):
+                    return await self._serve(task, verdict)
+            return await self._execute(task, policy, Status.MISS, miss.reason, miss)
+
+    async def _lead(
+        self, flight: Flight, task: Task, policy: TaskPolicy, miss: Miss
+    ) -> Performance:
+        landing: Landing | BaseException = Landing.ABANDONED
+        lock: Lock | None = None
+        try:
+            lock = await _locked(policy, miss.key)
+            # Whoever held the lock, in another process, may have stored the result by now.
+            verdict = await policy.lookup_again(task, miss)
+            if isinstance(verdict, Hit):
+                landing = Landing.STORED
+                return await self._serve(task, verdict)
+            with leading(flight):
+                performance = await self._execute(task, policy, Status.MISS, miss.reason, miss)
+            stored = performance.report.status is Status.MISS
+            landing = Landing.STORED if stored else Landing.NOT_STORED
+            return performance
+        except Exception as error:
+            landing = error
+            raise
+        finally:
+            if lock is not None:
+                lock.release()
+            self._flights.land(flight, landing)
+
+    async def _execute(
+        self, task: Task, policy: TaskPolicy, status: Status, reason: str, miss: Miss | None = None
+    ) -> Performance:
+        """Run the body, keep its outcome where `miss` says under which key, and tell of it."""
+        begun = time.perf_counter()
+        run_id = current_run()
+        await self._tell_state(task, "Running")
+        await self.bus.publish(TaskExecutionStarted(run_id=run_id, task_id=task.id, name=task.name))
+        recorder = files.Recorder(candidates=miss.candidates if miss is not None else ())
+        try:
+            with recorder:
+                value = await self._attempt(task)
+        except BaseException as error:
+            seconds = time.perf_counter() - begun
+            await self._tell_failure(task, error, seconds)
+            raise
+        seconds = time.perf_counter() - begun
+        await self._tell_state(task, "Succeeded")
+        if self.bus.wants(TaskExecutionFinished):
+            await self.bus.publish(
+                TaskExecutionFinished(
+                    run_id=run_id,
+                    task_id=task.id,
+                    name=task.name,
+                    status="Succeeded",
+                    duration=seconds,
+                    result_preview=preview(value),
+                )
+            )
+        entry: Entry | None = None
+        if miss is not None:
+            if recorder.changed is not None:
+                kept: Entry | Bypass | None = Bypass(f"{recorder.changed} while it ran")
+            else:
+                outcome = Outcome(value=value, seconds=seconds, reads=recorder.reads)
+                kept = await self.keep(task, policy, miss, outcome)
+            if isinstance(kept, Bypass):
+                status, reason = Status.BYPASS, kept.reason
+            else:
+                entry = kept
+        report = Report(
+            task_id=task.id,
+            name=task.name,
+            kind=task.kind,
+            status=status,
+            reason=reason,
+            entry=entry,
+            seconds=seconds,
+        )
+        await self.bus.publish(report)
+        return Performance(value, report)
+
+    async def _attempt(self, task: Task) -> Any:
+        retry = task.options.retry
+        delay = retry.delay
+        for attempt in range(1, retry.max_attempts + 1):
+            try:
+                return await self.executor.execute(task)
+            except Exception as error:
+                if attempt == retry.max_attempts:
+                    raise
+                await self.bus.publish(
+                    TaskRetrying(
+                        run_id=current_run(),
+                        task_id=task.id,
+                        name=task.name,
+                        attempt=attempt,
+                        delay=delay,
+                        error=describe_error(error),
+                    )
+                )
+            if delay:
+                await pause(delay)
+                delay *= retry.backoff
+        raise AssertionError("a loop over at least one attempt returns or raises")
+
+    async def _tell_failure(self, task: Task, error: BaseException, seconds: float) -> None:
+        cancelled = isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit)
+        final: FinalStatus = "Cancelled" if cancelled else "Failed"
+        if isinstance(error, GeneratorExit):
+            return  # The coroutine is being closed and must not suspend any more.
+        await self._tell_state(task, final)
+        await self.bus.publish(
+            TaskExecutionFinished(
+                run_id=current_run(),
+                task_id=task.id,
+                name=task.name,
+                status=final,
+                duration=seconds,
+                error=None if cancelled else describe_error(error),
+            )
+        )
+        await self.bus.publish(
+            Report(
+                task_id=task.id,
+                name=task.name,
+                kind=task.kind,
+                status=Status.INTERRUPTED if cancelled else Status.FAILED,
+                reason="" if cancelled else describe_error(error),
+                seconds=seconds,
+            )
+        )
+
+    async def _tell_state(self, task: Task, state: str) -> None:
+        if self.state is None:
+            return
+        try:
+            await on_loop(self.state.set_state(task.id, state))
+        except Exception:
+            logger.exception("the state backend failed for %s", task.name)
+
+
+class Run:
+    """One top-level run on a bus; inside another one it adds nothing.
+
+    As an async context manager: `RunStarted` on entry, `RunFinished` on exit.
+    """
+
+    __slots__ = ("_begun", "_bus", "_id", "_token")
+
+    def __init__(self, bus: MessageBus) -> None:
+        self._bus = bus
+        self._token: Token[str | None] | None = None
+
+    async def __aenter__(self) -> None:
+        if _run_id.get() is not None:
+            return
+        self._id = uuid.uuid4().hex
+        self._begun = time.perf_counter()
+        self._token = _run_id.set(self._id)
+        await self._bus.publish(RunStarted(run_id=self._id))
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # A coroutine that is closed must not suspend, and may be closed in a foreign context.
+        if self._token is None or kind is GeneratorExit:
+            return
+        _run_id.reset(self._token)
+        status: FinalStatus = "Succeeded"
+        if kind is not None:
+            stopped = issubclass(kind, asyncio.CancelledError | KeyboardInterrupt)
+            status = "Cancelled" if stopped else "Failed"
+        await self._bus.publish(
+            RunFinished(run_id=self._id, status=status, duration=time.perf_counter() - self._begun)
+        )
+
+
+def current_run() -> str:
+    """The id of the run that the caller is part of; empty outside of any."""
+    return _run_id.get() or ""
+
+
+def preview(value: Any) -> str:
+    """At most 100 characters of a value's repr; for one whose repr raises, its type."""
+    try:
+        text = _short_repr.repr(value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= PREVIEW_LENGTH else text[: PREVIEW_LENGTH - 1] + "…"
+
+
+_short_repr = reprlib.Repr()
+_short_repr.maxstring = _short_repr.maxother = PREVIEW_LENGTH
+_short_repr.maxlong = PREVIEW_LENGTH
+
+
+def describe_error(error: BaseException) -> str:
+    """An exception's type and message in one line."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+async def _locked(policy: TaskPolicy, key: str) -> Lock:
+    """The lock on `key` among the processes that share the store."""
+    delay = _POLL_FIRST
+    while (lock := await policy.try_lock(key)) is None:
+        await pause(delay)
+        delay = min(2 * delay, _POLL_LONGEST)
+    return lock

@@ -1,0 +1,82 @@
+"""Running tasks on this machine: on the loop, in the calling thread, or in pools on request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import multiprocessing
+import threading
+from concurrent.futures import Executor as Pool
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+
+import cloudpickle
+
+from cascade_nb import files
+from cascade_nb.errors import ConfigurationError
+from cascade_nb.loop import driven_by_hand, here, on_loop
+from cascade_nb.records import Reads
+from cascade_nb.tasks import Task
+
+
+class LocalExecutor:
+    """Runs async bodies on the caller's loop and plain ones in the calling thread.
+
+    With `threads` or `processes`, plain bodies of awaited Calls run in a pool of that many instead
+    (a plain call always stays in its thread). Bodies for processes travel by cloudpickle.
+    """
+
+    def __init__(self, *, threads: int | None = None, processes: int | None = None) -> None:
+        for name, count in (("threads", threads), ("processes", processes)):
+            if count is not None and (not isinstance(count, int) or count < 1):
+                raise ConfigurationError(f"{name} must be a whole number from 1, not {count!r}")
+        if threads and processes:
+            raise ConfigurationError("give threads= or processes=, not both")
+        self._threads = threads
+        self._processes = processes
+        self._pool: Pool | None = None
+        self._lock = threading.Lock()
+
+    async def execute(self, task: Task) -> Any:
+        """The value of the task's body; what it raises comes out unchanged."""
+        if task.asynchronous:
+            return await on_loop(await here(task.call))
+        if driven_by_hand() or not (self._threads or self._processes):
+            return await here(task.call)
+        loop = asyncio.get_running_loop()
+        if self._threads:
+            context = contextvars.copy_context()
+            return await loop.run_in_executor(self._opened(), context.run, task.call)
+        answer = await loop.run_in_executor(
+            self._opened(), _run_payload, cloudpickle.dumps(task.call)
+        )
+        value, reads = cloudpickle.loads(answer)
+        files.inherit(reads)
+        return value
+
+    def close(self) -> None:
+        """Stop the pool's workers; a later task starts new ones."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+
+    def _opened(self) -> Pool:
+        with self._lock:
+            if self._pool is None:
+                if self._threads:
+                    self._pool = ThreadPoolExecutor(self._threads, "cascade-nb")
+                else:
+                    # A fork of a process with threads (a kernel has many) may hang.
+                    context = multiprocessing.get_context("spawn")
+                    self._pool = ProcessPoolExecutor(self._processes, mp_context=context)
+            return self._pool
+
+
+def _run_payload(payload: bytes) -> bytes:
+    """In the worker process: run a body; its value and the files it read."""
+    with files.Recorder() as recorder:
+        value = cloudpickle.loads(payload)()
+    reads: Reads = recorder.reads
+    answer: bytes = cloudpickle.dumps((value, reads))
+    return answer

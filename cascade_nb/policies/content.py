@@ -1,0 +1,450 @@
+"""The default policy: a key for what is asked, a signed record, and content by CID."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import blake3
+
+from cascade_nb import __version__, content, files, trust
+from cascade_nb.backends.plain import as_store
+from cascade_nb.content.cid import dag_cbor_cid
+from cascade_nb.errors import (
+    BackendError,
+    CodecError,
+    ContentTooLargeError,
+    FingerprintError,
+    IntegrityError,
+    StaleRiskWarning,
+    logger,
+    warn_once,
+)
+from cascade_nb.fingerprint import keys
+from cascade_nb.fingerprint.keys import Key
+from cascade_nb.fingerprint.values import BudgetExceeded, fingerprint
+from cascade_nb.loop import in_thread
+from cascade_nb.policies.adapted import NoLock
+from cascade_nb.policies.packing import (
+    Package,
+    contents_of_cell,
+    pack_cell,
+    pack_value,
+    unpack_cell,
+    unpack_value,
+)
+from cascade_nb.protocols import Bytes, CacheBackend, Forgets, KeepsNotes, Lock, Locks
+from cascade_nb.records import Entry, Reads, Record
+from cascade_nb.tasks import (
+    Bypass,
+    Explanation,
+    Hit,
+    Miss,
+    Options,
+    Outcome,
+    Status,
+    Task,
+    TaskKind,
+)
+from cascade_nb.units import parse_duration
+
+T = TypeVar("T")
+
+# Hashing and decoding up to this many bytes takes less than a trip to a thread and back.
+INLINE_BYTES = 256 * 1024
+
+
+class ContentCachePolicy:
+    """Serves results by the content of all that they depend on.
+
+    Args:
+        backend: where records and content go; an object with only `get` and `set` will do.
+        ttl: how long results are served where a task says nothing, in seconds or as "12h".
+    """
+
+    def __init__(self, backend: CacheBackend, ttl: Any = None) -> None:
+        self.store = as_store(backend)
+        self.ttl = None if ttl is None else parse_duration(ttl)
+        self._locks = self.store if isinstance(self.store, Locks) else None
+        self._notes = self.store if isinstance(self.store, KeepsNotes) else None
+
+    # The public protocol: inputs that are all there is to the key.
+
+    async def check(self, task_id: str, inputs: Mapping[str, Any]) -> Any | None:
+        """The value saved for the same task and equal inputs; a `Hit` for a stored None."""
+        found = await self.lookup(_bare_task(task_id, inputs))
+        if not isinstance(found, Hit):
+            return None
+        return found if found.value is None else found.value
+
+    async def save(self, task_id: str, inputs: Mapping[str, Any], output: Any) -> Any:
+        """Store `output` for the task and its inputs; gives it back."""
+        task = _bare_task(task_id, inputs, refresh=True)
+        found = await self.lookup(task)
+        if isinstance(found, Miss):
+            await self.keep(task, found, Outcome(value=output, seconds=0.0))
+        return output
+
+    # What the engine uses: whole tasks.
+
+    async def lookup(self, task: Task) -> Hit | Miss | Bypass:
+        """A hit where a record of ours claims a result that is all there and still holds."""
+        try:
+            key = await _within_budget(key_of, task)
+        except FingerprintError as error:
+            warn_once(f"{task.name} runs uncached: {error}", ("fingerprint", task.name, error.path))
+            return Bypass(str(error))
+        for risk in key.risks:
+            warn_once(
+                f"{task.name}, line {risk.line}: {risk.message}",
+                ("risk", task.name, risk.line, risk.name),
+                StaleRiskWarning,
+            )
+        if task.options.refresh:
+            return _miss(key, "refresh asked for")
+        return await self._find(task, key)
+
+    async def lookup_again(self, task: Task, miss: Miss) -> Hit | Miss | Bypass:
+        """As `lookup`, under the key that is known."""
+        if task.options.refresh:
+            return miss
+        return await self._find(task, miss.state)
+
+    async def keep(self, task: Task, miss: Miss, outcome: Outcome) -> Entry | Bypass:
+        """Store content first, the record last, so that a record's content is always there."""
+        key: Key = miss.state
+        try:
+            changed = await _within_budget(_changed_inputs, task, key)
+            if changed:
+                warn_once(
+                    f"{task.name} changed its {changed} in place: its result was not cached",
+                    ("mutation", task.name, changed),
+                )
+                return Bypass(f"it changed its {changed} in place")
+            if task.kind is TaskKind.CELL and "bypass" in outcome.value.effects:
+                return Bypass(outcome.value.effects["bypass"])
+            package = await _within_budget(_pack, task, outcome)
+            record = self._record(task, key, outcome, package)
+            entry = await self._write(record, package, key)
+        except (CodecError, FingerprintError, ContentTooLargeError) as error:
+            warn_once(f"the result of {task.name} was not cached: {error}", ("keep", task.name))
+            return Bypass(str(error))
+        except BackendError as error:
+            return self._outage(error)
+        await self._write_note(task, key)
+        return entry
+
+    async def try_lock(self, key: str) -> Lock | None:
+        """The store's lock; where it has none or fails, no other process is asked."""
+        if self._locks is None:
+            return NoLock()
+        try:
+            return await self._locks.try_lock(key)
+        except BackendError as error:
+            self._outage(error)
+            return NoLock()
+
+    async def find_entry(self, task: Task) -> Entry | None:
+        """The entry that a lookup would serve, without loading its content.
+
+        Raises:
+            FingerprintError: the task has no key.
+        """
+        found = await self._judge(task, await _within_budget(key_of, task))
+        return found if isinstance(found, Entry) else None
+
+    async def forget(self, task: Task) -> bool:
+        """Drop the record of the task, and content that no other record needs.
+
+        Raises:
+            FingerprintError: the task has no key.
+        """
+        key = await _within_budget(key_of, task)
+        return await self._drop(key)
+
+    async def explain(self, task: Task) -> Explanation:
+        """What a lookup would say, and why.
+
+        Raises:
+            FingerprintError: the task has no key.
+        """
+        key = await _within_budget(key_of, task)
+        found = await self._judge(task, key)
+        if isinstance(found, Entry):
+            return Explanation(Status.HIT, "stored, and nothing that it depends on has changed")
+        return Explanation(Status.MISS, found, tuple(found.split("; ")))
+
+    async def _judge(self, task: Task, key: Key) -> Entry | str:
+        """The entry of a record that holds, or why there is none."""
+        try:
+            envelope = await self.store.read_record(key.digest)
+            if envelope is None:
+                return await self._why_new(task, key)
+            record = _opened(envelope)
+            why = _why_refused(record, key, task) or await _why_stale(record.reads)
+        except BackendError as error:
+            return self._outage(error).reason
+        except IntegrityError as error:
+            return f"the stored record is damaged: {error}"
+        return why or entry_of(record)
+
+    async def _find(self, task: Task, key: Key) -> Hit | Miss | Bypass:
+        try:
+            envelope = await self.store.read_record(key.digest)
+            if envelope is None:
+                return _miss(key, await self._why_new(task, key))
+            record = _opened(envelope)
+            why = _why_refused(record, key, task) or await _why_stale(record.reads)
+            if why:
+                return _miss(key, why)
+            value = await self._load(record, task)
+        except BackendError as error:
+            return self._outage(error)
+        except CodecError as error:
+            return _miss(key, f"the stored result does not load here: {error}")
+        except IntegrityError as error:
+            logger.warning("dropped a damaged result of %s: %s", task.name, error)
+            await self._drop(key)
+            return _miss(key, "the stored result was damaged")
+        return Hit(value, entry_of(record), record.reads)
+
+    async def _load(self, record: Record, task: Task) -> Any:
+        """The result of a record, all of it verified.
+
+        Raises:
+            IntegrityError: content is missing or is not what its CID says.
+            CodecError: it does not decode in this session.
+        """
+        data = await self._content(record.result)
+        if task.kind is TaskKind.FUNCTION:
+            return await _sized(record.size, unpack_value, data)
+        parts = {cid: await self._content(cid) for cid in contents_of_cell(data)}
+        return await _sized(record.size, unpack_cell, data, parts, task.inputs)
+
+    async def _content(self, cid: str) -> Bytes:
+        data = await self.store.read_content(cid)
+        if data is None:
+            raise IntegrityError(f"the content {cid} is gone")
+        if not await _sized(memoryview(data).nbytes, content.verify, cid, data):
+            raise IntegrityError(f"the content {cid} is not what its CID says")
+        return data
+
+    async def _write(self, record: Record, package: Package, key: Key) -> Entry:
+        for cid, pieces in package.contents.items():
+            await self.store.write_content(cid, pieces)
+        signed, envelope = await in_thread(_signed_and_sealed, record)
+        await self.store.write_record(
+            key.digest, envelope, record.ttl, contents=tuple(package.contents)
+        )
+        return entry_of(signed)
+
+    async def _drop(self, key: Key) -> bool:
+        if not isinstance(self.store, Forgets):
+            return False
+        try:
+            return await self.store.delete_record(key.digest)
+        except BackendError as error:
+            self._outage(error)
+            return False
+
+    def _record(self, task: Task, key: Key, outcome: Outcome, package: Package) -> Record:
+        return Record(
+            kind="value" if task.kind is TaskKind.FUNCTION else "cell",
+            key=key.digest,
+            result=package.result,
+            needs_code=package.needs_code,
+            name=task.name,
+            created=time.time(),
+            ttl=self.ttl if task.options.ttl is None else task.options.ttl,
+            seconds=outcome.seconds,
+            size=package.size,
+            outputs=package.outputs,
+            parts=key.parts,
+            reads=outcome.reads,
+            environment={"python": platform.python_version(), "cascade-nb": __version__},
+        )
+
+    def _outage(self, error: BackendError) -> Bypass:
+        warn_once(f"results are not cached: {error}", ("outage", error.server))
+        return Bypass(str(error))
+
+    # Why a task is new, in the user's words: what differs from the last one of the same name.
+
+    async def _why_new(self, task: Task, key: Key) -> str:
+        earlier = await self._read_note(task)
+        if earlier is None:
+            return "first run"
+        parts, previews = earlier
+        return keys.describe_change(parts, key.parts, previews, key.previews())
+
+    async def _read_note(self, task: Task) -> tuple[Mapping[str, str], Mapping[str, str]] | None:
+        if self._notes is None:
+            return None
+        try:
+            note = await self._notes.read_note(_note_key(task))
+            if note is not None:
+                tree = json.loads(note)
+                return dict(tree["parts"]), dict(tree["previews"])
+        except BackendError as error:
+            self._outage(error)
+        except (ValueError, KeyError, TypeError):
+            logger.info("an unreadable note on %s was passed over", task.name)
+        return None
+
+    async def _write_note(self, task: Task, key: Key) -> None:
+        if self._notes is None:
+            return
+        tree = {"parts": dict(key.parts), "previews": dict(key.previews())}
+        try:
+            await self._notes.write_note(_note_key(task), json.dumps(tree).encode())
+        except BackendError as error:
+            self._outage(error)
+
+
+def entry_of(record: Record) -> Entry:
+    """What people see of a record."""
+    return Entry(
+        key=record.key,
+        cid=record.result,
+        record_cid=dag_cbor_cid(record.to_bytes()),
+        kind=record.kind,
+        name=record.name,
+        created=record.created,
+        ttl=record.ttl,
+        seconds=record.seconds,
+        size=record.size,
+        needs_code=record.needs_code,
+        outputs=record.outputs,
+        producer=record.producer,
+    )
+
+
+def _miss(key: Key, reason: str) -> Miss:
+    return Miss(key=key.digest, reason=reason, state=key)
+
+
+def _opened(envelope: Bytes) -> Record:
+    """The record in an envelope of ours; raises `IntegrityError` for anything else."""
+    data = trust.unseal(envelope)
+    if data is None:
+        raise IntegrityError("the record is not one of yours")
+    return Record.from_bytes(data)
+
+
+def _why_refused(record: Record, key: Key, task: Task) -> str:
+    """Why a good record is no answer to this task now; empty where it is one."""
+    now = time.time()
+    if record.key != key.digest:
+        raise IntegrityError("the record lies under another key than its own")
+    if record.expired(now):
+        return "its ttl has passed"
+    if task.options.ttl is not None and now >= record.created + task.options.ttl:
+        return "its ttl has passed"
+    return ""
+
+
+async def _why_stale(reads: Reads) -> str | None:
+    """Why files that the result was computed from have another content now."""
+    return await in_thread(files.verify, reads) if reads else None
+
+
+def _signed_and_sealed(record: Record) -> tuple[Record, bytes]:
+    signed = trust.sign_record(record)
+    return signed, trust.seal(signed.to_bytes())
+
+
+async def _within_budget(function: Callable[..., T], *args: Any) -> T:
+    """Call `function` here while it is quick, else in a thread."""
+    try:
+        return function(*args, budget=INLINE_BYTES)
+    except BudgetExceeded:
+        return await in_thread(function, *args, budget=None)
+
+
+async def _sized(size: int, function: Callable[..., T], *args: Any) -> T:
+    """Call `function`, which works on `size` bytes, here or in a thread."""
+    if size <= INLINE_BYTES:
+        return function(*args)
+    return await in_thread(function, *args)
+
+
+def key_of(task: Task, *, budget: int | None = None) -> Key:
+    """What a task is asked under, and the parts of it.
+
+    Raises:
+        FingerprintError: something that it depends on cannot be fingerprinted.
+        BudgetExceeded: more than `budget` bytes would have to be hashed.
+    """
+    options = task.options
+    common: dict[str, Any] = {
+        "ignore": options.ignore,
+        "version": options.version,
+        "reads": options.reads,
+        "budget": budget,
+    }
+    if task.subject is None:
+        return _bare_key(task, budget)
+    if task.kind is TaskKind.FUNCTION:
+        return keys.function_key(task.subject, task.inputs, **common)
+    cell = task.subject
+    return keys.cell_key(
+        cell.code, cell.namespace, inputs=cell.input_names, extra=cell.extra, **common
+    )
+
+
+def _changed_inputs(task: Task, key: Key, *, budget: int | None) -> str:
+    """What of its inputs a function has changed, in words; empty where nothing.
+
+    A cell may change what it reads, and the notebook room records that.
+    """
+    if task.kind is TaskKind.CELL or task.subject is None:
+        return ""
+    try:
+        return ", ".join(keys.changed_parts(key, key_of(task, budget=budget)))
+    except FingerprintError as error:
+        return error.path or "inputs"
+
+
+def _pack(task: Task, outcome: Outcome, *, budget: int | None) -> Package:
+    if task.kind is TaskKind.CELL:
+        if budget is not None:
+            raise BudgetExceeded
+        return pack_cell(outcome.value, task.inputs)
+    try:
+        return pack_value(
+            outcome.value, value_fingerprint=fingerprint(outcome.value, budget=budget)
+        )
+    except FingerprintError:
+        if budget is not None:
+            raise BudgetExceeded from None
+        return pack_value(outcome.value, value_fingerprint="")
+
+
+def _bare_task(task_id: str, inputs: Mapping[str, Any], *, refresh: bool = False) -> Task:
+    """A task of which no more is known than the public protocol says."""
+    return Task(
+        id=task_id,
+        name=task_id,
+        kind=TaskKind.FUNCTION,
+        subject=None,
+        inputs=inputs,
+        call=lambda: None,
+        options=Options(refresh=refresh),
+    )
+
+
+def _bare_key(task: Task, budget: int | None) -> Key:
+    parts = {
+        "task": blake3.blake3(task.id.encode("utf-8", "surrogatepass")).hexdigest(),
+        "inputs": fingerprint(dict(task.inputs), path="inputs", budget=budget),
+    }
+    return keys.key_from_parts(parts)
+
+
+def _note_key(task: Task) -> str:
+    """Tasks of one name are told apart by their code's name alone: it is the code that changes."""
+    subject = task.id.partition("@")[0] if task.kind is TaskKind.FUNCTION else task.name
+    return f"latest {task.kind.value} {subject}"

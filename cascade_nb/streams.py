@@ -1,0 +1,250 @@
+"""Cached generators: streamed on a miss, stored once exhausted, replayed as the same kind.
+
+What is stored is the list of items and, of a plain generator, its return value. A consumer that
+sends or throws into the generator takes part in it, so what comes out then is not stored; nor is
+an item that was changed after it had been yielded. Streams that run at the same time are
+independent: one must not wait for another whose consumer may never go on.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Any
+
+from cascade_nb import files
+from cascade_nb.execution import Engine, describe_error
+from cascade_nb.errors import FingerprintError
+from cascade_nb.events import (
+    FinalStatus,
+    RunFinished,
+    RunStarted,
+    TaskExecutionFinished,
+    TaskExecutionStarted,
+    TaskSkipped,
+)
+from cascade_nb.fingerprint.values import fingerprint
+from cascade_nb.loop import in_thread, run_sync
+from cascade_nb.protocols import TaskPolicy
+from cascade_nb.records import Entry
+from cascade_nb.tasks import Bypass, Hit, Miss, Outcome, Report, Status, Task
+
+_NO_ITEM_FINGERPRINT = ""
+
+
+class Stream:
+    """One pass through a cached generator, of either kind: looked up, recorded and kept.
+
+    `open` gives the stored (items, return value), or None where the body has to run; then each
+    step runs under `stepping`, each item goes to `add`, and `close` ends it.
+    """
+
+    def __init__(self, engine: Engine, policy: TaskPolicy, task: Task) -> None:
+        self._engine = engine
+        self._policy = policy
+        self._task = task
+        self._run_id = uuid.uuid4().hex
+        self._begun = time.perf_counter()
+        self._verdict: Hit | Miss | Bypass = Bypass("off")
+        self._items: list[Any] = []
+        self._fingerprints: list[str] = []
+        self._taken_part = False
+        self.stepping = files.Recorder()
+        self.report: Report | None = None
+
+    async def open(self) -> tuple[list[Any], Any] | None:
+        """Look the stream up; a hit's items and return value, or None."""
+        publish, task = self._engine.bus.publish, self._task
+        await publish(RunStarted(run_id=self._run_id))
+        if self._engine.enabled:
+            self._verdict = await self._policy.lookup(task)
+        verdict = self._verdict
+        if isinstance(verdict, Hit):
+            await publish(TaskSkipped(run_id=self._run_id, task_id=task.id, name=task.name))
+            saved = verdict.entry.seconds if verdict.entry is not None else 0.0
+            files.inherit(verdict.reads)
+            await self._finish(
+                self._report(Status.HIT, entry=verdict.entry, saved=saved), "Succeeded"
+            )
+            items, returned = verdict.value
+            return items, returned
+        if isinstance(verdict, Miss):
+            self.stepping = files.Recorder(candidates=verdict.candidates)
+        await publish(TaskExecutionStarted(run_id=self._run_id, task_id=task.id, name=task.name))
+        return None
+
+    async def add(self, item: Any) -> None:
+        """Remember an item as it is now, before the consumer gets it."""
+        if isinstance(self._verdict, Miss):
+            self._items.append(item)
+            self._fingerprints.append(await in_thread(_fingerprint_or_none, item))
+
+    def take_part(self) -> None:
+        """The consumer sent or threw something: what follows depends on it."""
+        self._taken_part = True
+
+    async def close(self, returned: Any = None, error: BaseException | None = None) -> None:
+        """The body has ended, with a return value or an error, or its consumer has left."""
+        seconds = time.perf_counter() - self._begun
+        left = isinstance(error, GeneratorExit)
+        final: FinalStatus = "Succeeded" if error is None else "Cancelled" if left else "Failed"
+        await self._engine.bus.publish(
+            TaskExecutionFinished(
+                run_id=self._run_id,
+                task_id=self._task.id,
+                name=self._task.name,
+                status=final,
+                duration=seconds,
+                error=describe_error(error) if final == "Failed" and error is not None else None,
+            )
+        )
+        if error is not None:
+            status = Status.INTERRUPTED if left else Status.FAILED
+            reason = "its consumer left before the end" if left else describe_error(error)
+            report = self._report(status, reason=reason, seconds=seconds)
+        else:
+            report = await self._keep(returned, seconds)
+        await self._finish(report, final)
+
+    async def _keep(self, returned: Any, seconds: float) -> Report:
+        verdict = self._verdict
+        if not isinstance(verdict, Miss):
+            status = Status.BYPASS if self._engine.enabled else Status.OFF
+            reason = verdict.reason if isinstance(verdict, Bypass) else ""
+            return self._report(status, reason=reason, seconds=seconds)
+        kept: Entry | Bypass | None
+        if self._taken_part:
+            kept = Bypass("its consumer sent or threw something into it")
+        elif self.stepping.changed is not None:
+            kept = Bypass(f"{self.stepping.changed} while it ran")
+        elif not await in_thread(self._unchanged):
+            kept = Bypass("an item was changed after it had been yielded")
+        else:
+            outcome = Outcome(
+                value=(self._items, returned), seconds=seconds, reads=self.stepping.reads
+            )
+            kept = await self._engine.keep(self._task, self._policy, verdict, outcome)
+        if isinstance(kept, Bypass):
+            return self._report(Status.BYPASS, reason=kept.reason, seconds=seconds)
+        return self._report(Status.MISS, reason=verdict.reason, entry=kept, seconds=seconds)
+
+    def _unchanged(self) -> bool:
+        return all(
+            before == _fingerprint_or_none(item)
+            for item, before in zip(self._items, self._fingerprints, strict=True)
+        )
+
+    def _report(
+        self,
+        status: Status,
+        *,
+        reason: str = "",
+        entry: Entry | None = None,
+        seconds: float = 0.0,
+        saved: float = 0.0,
+    ) -> Report:
+        return Report(
+            task_id=self._task.id,
+            name=self._task.name,
+            kind=self._task.kind,
+            status=status,
+            reason=reason,
+            entry=entry,
+            seconds=seconds,
+            saved=saved,
+        )
+
+    async def _finish(self, report: Report, final: FinalStatus) -> None:
+        self.report = report
+        await self._engine.bus.publish(report)
+        await self._engine.bus.publish(
+            RunFinished(
+                run_id=self._run_id, status=final, duration=time.perf_counter() - self._begun
+            )
+        )
+
+
+def replay_or_record(
+    stream: Stream, body: Callable[[], Generator[Any, Any, Any]]
+) -> Generator[Any, Any, Any]:
+    """The generator that a plain cached generator function gives; `stream` ends with it."""
+    stored = run_sync(stream.open())
+    if stored is not None:
+        items, returned = stored
+        yield from items
+        return returned
+    source = body()
+    step: Callable[[], Any] = lambda: next(source)  # noqa: E731 - rebound at every step
+    while True:
+        try:
+            with stream.stepping:
+                item = step()
+        except StopIteration as stop:
+            run_sync(stream.close(stop.value))
+            return stop.value
+        except BaseException as error:
+            run_sync(stream.close(error=error))
+            raise
+        run_sync(stream.add(item))
+        try:
+            sent = yield item
+        except GeneratorExit as left:
+            source.close()
+            run_sync(stream.close(error=left))
+            raise
+        except BaseException as error:
+            stream.take_part()
+            step = lambda error=error: source.throw(error)  # type: ignore[misc] # noqa: E731
+        else:
+            if sent is None:
+                step = lambda: next(source)  # noqa: E731
+            else:
+                stream.take_part()
+                step = lambda sent=sent: source.send(sent)  # type: ignore[misc] # noqa: E731
+
+
+async def replay_or_record_async(
+    stream: Stream, body: Callable[[], AsyncGenerator[Any, Any]]
+) -> AsyncGenerator[Any, Any]:
+    """The generator that an async cached generator function gives; `stream` ends with it."""
+    stored = await stream.open()
+    if stored is not None:
+        for item in stored[0]:
+            yield item
+        return
+    source = body()
+    step: Callable[[], Any] = lambda: anext(source)  # noqa: E731 - rebound at every step
+    while True:
+        try:
+            with stream.stepping:
+                item = await step()
+        except StopAsyncIteration:
+            await stream.close()
+            return
+        except BaseException as error:
+            await stream.close(error=error)
+            raise
+        await stream.add(item)
+        try:
+            sent = yield item
+        except GeneratorExit as left:
+            await source.aclose()
+            await stream.close(error=left)
+            raise
+        except BaseException as error:
+            stream.take_part()
+            step = lambda error=error: source.athrow(error)  # type: ignore[misc] # noqa: E731
+        else:
+            if sent is None:
+                step = lambda: anext(source)  # noqa: E731
+            else:
+                stream.take_part()
+                step = lambda sent=sent: source.asend(sent)  # type: ignore[misc] # noqa: E731
+
+
+def _fingerprint_or_none(value: Any) -> str:
+    try:
+        return fingerprint(value)
+    except FingerprintError:
+        return _NO_ITEM_FINGERPRINT

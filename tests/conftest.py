@@ -1,0 +1,32 @@
+"""Every test has a home of its own: no secret, store or setting of the user's is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cascade_nb import config, errors
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder, empty and the test's own; subprocesses and kernels inherit it."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / ".local" / "share"))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(home / "jupyter"))
+    monkeypatch.setenv("IPYTHONDIR", str(home / "ipython"))
+    monkeypatch.delenv("CASCADE_STORE", raising=False)
+    return home
+
+
+@pytest.fixture(autouse=True)
+def fresh_session(own_home: Path) -> Iterator[None]:
+    """No engine, setting or "warned once" of an earlier test."""
+    config.reset()
+    errors.forget_warnings()
+    yield
+    config.reset()
