@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cascade_nb import config, errors
+from cascade_nb import errors
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,14 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 @pytest.fixture(autouse=True)
 def fresh_session(own_home: Path) -> Iterator[None]:
     """No engine, setting or "warned once" of an earlier test."""
-    config.reset()
     errors.forget_warnings()
+    _reset_config()
     yield
-    config.reset()
+    _reset_config()
+
+
+def _reset_config() -> None:
+    # Where it was never imported, there is nothing to reset, and much not to import.
+    config = sys.modules.get("cascade_nb.config")
+    if config is not None:
+        config.reset()
