@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cascade_nb.config import on_engine_change
-from cascade_nb.engine import Engine
+from cascade_nb.execution import Engine
 from cascade_nb.tasks import Report
 
 MIMETYPE = "application/vnd.cascade-nb.reports+json"
