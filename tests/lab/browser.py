@@ -70,12 +70,12 @@ class NotebookPage:
 
     def run_all(self) -> None:
         """Run > Run All Cells, until every cell has run and the kernel is idle."""
-        self._command("notebook:run-all-cells")
+        self.command("notebook:run-all-cells")
         self.wait_until_idle()
 
     def restart_and_run_all(self) -> None:
         """Kernel > Restart Kernel and Run All Cells, until every cell has run."""
-        self._command("notebook:restart-run-all")
+        self.command("notebook:restart-run-all")
         self.page.locator(".jp-Dialog .jp-mod-accept").click()
         # Of the first run's numbers none is left once the second has begun.
         self.page.wait_for_function(
@@ -92,7 +92,10 @@ class NotebookPage:
             timeout=_PATIENCE,
         )
         self.page.get_by_text("| Idle").wait_for(timeout=_PATIENCE)
-        # The last outputs are drawn after the kernel says idle; no event tells when.
+        self.settle()
+
+    def settle(self) -> None:
+        """Give the page time to draw: it does so after the kernel says idle, and no event tells."""
         self.page.wait_for_timeout(1 * _MILLISECONDS)
 
     def prompts(self) -> list[str]:
@@ -115,10 +118,11 @@ class NotebookPage:
         )
         width = self.page.viewport_size["width"] if self.page.viewport_size else 1200
         self.page.set_viewport_size({"width": width, "height": int(height) + 200})
-        self.page.wait_for_timeout(1 * _MILLISECONDS)
+        self.settle()
         self.page.screenshot(path=str(path))
 
-    def _command(self, name: str) -> None:
+    def command(self, name: str) -> None:
+        """Begin a command of JupyterLab's, by the name that its palette and menus use."""
         # Not awaited in the page: a command that asks something ends only when it is answered.
         self.page.evaluate("name => { window.jupyterapp.commands.execute(name) }", name)
 
