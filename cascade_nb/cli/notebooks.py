@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,6 @@ def read(path: Path) -> Any:
     Raises:
         ConfigurationError: there is none, or it is not one that a Python kernel could run.
     """
-    import nbformat
-
     try:
         text = path.read_text(encoding="utf-8")
         tree = json.loads(text)
@@ -37,15 +36,27 @@ def read(path: Path) -> Any:
     if not isinstance(tree, dict) or not isinstance(tree.get("nbformat"), int):
         raise ConfigurationError(f"{path} is not a notebook: it names no nbformat")
     try:
-        notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
-        _, notebook = nbformat.validator.normalize(notebook)
-        nbformat.validate(notebook)
+        notebook = _parsed(text)
     except Exception as error:  # nbformat raises many kinds for a damaged notebook
         reason = str(error).strip().partition("\n")[0]
         raise ConfigurationError(f"{path} is not a notebook: {reason}") from None
     language = notebook.metadata.get("kernelspec", {}).get("language", "python")
     if language.lower() != "python":
         raise ConfigurationError(f"{path} is written in {language}; only Python notebooks run here")
+    return notebook
+
+
+def _parsed(text: str) -> Any:
+    import nbformat
+
+    # Not `nbformat.reads`, which logs what is refused here in one line; and what it warns of,
+    # cells without an id, is mended here.
+    reader: Any = nbformat.reader
+    converter: Any = nbformat.converter
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _, notebook = nbformat.validator.normalize(converter.convert(reader.reads(text), 4))
+        nbformat.validate(notebook)
     return notebook
 
 

@@ -121,8 +121,8 @@ class NotebookRun:
             kernel_manager_class=_kernel_of_this_python(),
             kernel_name="python3",
             resources={"metadata": {"path": str(folder)}},
-            # Its kernels' warnings, such as of TCP, are about nothing that happens here.
-            extra_arguments=["--log-level=40"],
+            # The kernel logs to our stderr, of TCP and of being interrupted: nothing of the cells'.
+            extra_arguments=["--log-level=50"],
             timeout=None,
             record_timing=False,
             on_notebook_start=self._before_all,
