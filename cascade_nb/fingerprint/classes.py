@@ -1,0 +1,214 @@
+"""What of a class counts: its live members, less what Python and its generators put there.
+
+The body of a class has long been run. What would run now are its attributes, bases and metaclass,
+whoever put them there; methods that dataclasses, namedtuples and the like make follow from the
+fields, which count instead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from cascade_nb.fingerprint.normal import constant, digest, text
+
+_PYTHONS_OWN = frozenset(
+    "__module__ __qualname__ __doc__ __dict__ __weakref__ __annotations__ __annotate__ "
+    "__annotate_func__ __annotations_cache__ __static_attributes__ __firstlineno__ __slots__ "
+    "__abstractmethods__ _abc_impl __parameters__ __orig_bases__ __type_params__ "
+    "__dataclass_fields__ __dataclass_params__ __match_args__ _is_protocol _is_runtime_protocol "
+    "__protocol_attrs__ __non_callable_proto_members__ __classcell__ __attrs_attrs__ "
+    "__attrs_own_setattr__ __attrs_props__ _field_defaults __replace__ __class_getitem__".split()
+)
+_ENUMS_OWN = frozenset(
+    "__new__ __new_member__ __reduce_ex__ __reduce__ __repr__ __str__ __format__ __hash__".split()
+)
+_SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+_GENERATED_FILES = ("<string>", "<attrs generated")
+
+
+def own_digest(cls: type) -> str:
+    """What a class is by itself: its name, its slots and how it is used as an enum or protocol."""
+    slots = cls.__dict__.get("__slots__", ())
+    slots = (slots,) if isinstance(slots, str) else tuple(str(slot) for slot in slots)
+    members = tuple(cls.__members__) if isinstance(cls, enum.EnumMeta) else ()
+    return digest(
+        b"class", text(cls.__module__), text(cls.__qualname__), constant(slots), constant(members)
+    )
+
+
+def members(cls: type) -> Iterator[tuple[str, Any]]:
+    """The members of a class by itself that count, by name; and its fields and annotations."""
+    own = cls.__dict__
+    generated = "__dataclass_fields__" in own or "__attrs_attrs__" in own or "_fields" in own
+    is_enum = isinstance(cls, enum.EnumMeta)
+    for name in sorted(own):
+        value = own[name]
+        if name in _PYTHONS_OWN or isinstance(value, _SLOTS) or name.startswith("__pydantic_"):
+            continue
+        if generated and _is_generated(value):
+            continue
+        if is_enum:
+            if name in cls.__members__ or (name in _ENUMS_OWN and not _is_users(value)):
+                continue
+            if name.startswith("_") and name.endswith("_") and not callable(value):
+                continue
+            if isinstance(value, types.BuiltinFunctionType | enum.property):
+                continue
+        yield name, value
+    if is_enum:
+        for name, member in cls.__members__.items():
+            yield name, member._value_
+    if "__dataclass_fields__" in own:
+        yield "__dataclass_fields__", _dataclass_fields(cls)
+    if "__attrs_attrs__" in own:
+        yield "__attrs_attrs__", _attrs_fields(own["__attrs_attrs__"])
+    if "__pydantic_fields__" in own:
+        yield "__pydantic_fields__", _pydantic_fields(own)
+    annotations = own.get("__annotations__")
+    if annotations:
+        yield "__annotations__", {k: plain_annotation(v) for k, v in annotations.items()}
+
+
+def _is_users(value: Any) -> bool:
+    return isinstance(value, types.FunctionType) and value.__module__ != "enum"
+
+
+def _is_generated(value: Any) -> bool:
+    """Whether a member was made from the fields; `_tuplegetter`s are those of namedtuples."""
+    if isinstance(value, classmethod | staticmethod | property):
+        value = getattr(value, "__func__", None) or getattr(value, "fget", None)
+    value = getattr(value, "__wrapped__", value)
+    if isinstance(value, types.FunctionType):
+        filename = value.__code__.co_filename
+        return filename.startswith(_GENERATED_FILES) or value.__module__ in (
+            "dataclasses",
+            "reprlib",
+            "collections",
+            "attr._make",
+        )
+    return type(value).__name__ == "_tuplegetter"
+
+
+def _dataclass_fields(cls: Any) -> tuple[Any, ...]:
+    parameters = cls.__dataclass_params__
+    flags = ("init", "repr", "eq", "order", "unsafe_hash", "frozen")
+    fields = tuple(
+        (
+            field.name,
+            plain_annotation(field.type),
+            field.default is not dataclasses.MISSING,
+            None if field.default is dataclasses.MISSING else field.default,
+            None if field.default_factory is dataclasses.MISSING else field.default_factory,
+            (field.init, field.repr, field.hash, field.compare, bool(field.kw_only)),
+            dict(field.metadata),
+        )
+        for field in cls.__dataclass_fields__.values()
+    )
+    return (tuple(getattr(parameters, flag) for flag in flags), fields)
+
+
+def _attrs_fields(fields: Any) -> tuple[Any, ...]:
+    names = ("name", "default", "validator", "init", "kw_only", "converter", "alias", "on_setattr")
+    return tuple(
+        (
+            tuple((name, _attrs_value(getattr(field, name, None))) for name in names),
+            plain_annotation(field.type),
+            (field.repr is not False, bool(field.eq), bool(field.order), field.hash),
+            dict(field.metadata),
+        )
+        for field in fields
+    )
+
+
+def _attrs_value(value: Any) -> Any:
+    if type(value).__name__ == "_Nothing":
+        return "NOTHING"
+    if type(value).__name__ == "Factory":
+        return ("Factory", value.factory, value.takes_self)
+    return value
+
+
+def _pydantic_fields(own: Any) -> tuple[Any, ...]:
+    decorators = own.get("__pydantic_decorators__")
+    kinds = ("validators", "field_validators", "root_validators", "field_serializers")
+    kinds += ("model_serializers", "model_validators", "computed_fields")
+    marks = tuple(
+        (kind, tuple(sorted(getattr(decorators, kind, {})))) for kind in kinds if decorators
+    )
+    fields = tuple(
+        (name, plain_annotation(field.annotation), field.default_factory, *_slots_of(field))
+        for name, field in own["__pydantic_fields__"].items()
+    )
+    return (marks, fields)
+
+
+def _slots_of(field: Any) -> Iterator[Any]:
+    left_out = ("annotation", "default_factory", "_original_annotation")
+    for slot in sorted(getattr(type(field), "__slots__", ())):
+        value = getattr(field, slot, None)
+        if slot in left_out or slot.startswith("__"):
+            continue
+        if type(value).__name__ == "PydanticUndefinedType":
+            value = "undefined"
+        if slot == "metadata":
+            value = [plain_annotation(item) for item in value or ()]
+        yield slot, plain_annotation(value) if is_typing(value) else value
+
+
+def is_typing(value: Any) -> bool:
+    """Whether `value` is something of typing's: ``list[int]``, ``int | None``, a TypeVar."""
+    cls = type(value)
+    return cls.__module__ in ("typing", "typing_extensions") or cls in (
+        types.GenericAlias,
+        types.UnionType,
+    )
+
+
+def plain_annotation(value: Any) -> Any:
+    """An annotation as texts, types and tuples of them, which any walk can read."""
+    if value is None or isinstance(value, str | type) and not is_typing(value):
+        return value
+    if isinstance(value, typing.ForwardRef):
+        return ("ForwardRef", value.__forward_arg__)
+    if isinstance(value, typing.TypeVar):
+        bounds = (value.__bound__, *value.__constraints__)
+        return ("TypeVar", value.__name__, tuple(plain_annotation(item) for item in bounds))
+    if isinstance(value, list | tuple):
+        return tuple(plain_annotation(item) for item in value)
+    if not is_typing(value):
+        return value
+    arguments = typing.get_args(value)
+    metadata = getattr(value, "__metadata__", ())
+    name = getattr(value, "_name", None) or getattr(value, "__name__", None)
+    return (
+        name if isinstance(name, str) else type(value).__name__,
+        typing.get_origin(value),
+        tuple(plain_annotation(item) for item in (*arguments, *metadata)),
+    )
+
+
+def is_singledispatch(function: Any) -> bool:
+    """Whether a function is what ``functools.singledispatch`` made."""
+    return (
+        function.__code__.co_filename == functools.singledispatch.__code__.co_filename
+        and isinstance(getattr(function, "registry", None), types.MappingProxyType)
+    )
+
+
+def documents(obj: Any, *, docstrings: bool) -> tuple[Any, ...]:
+    """Docstring and annotations of a function or class, for code that may read them."""
+    annotations = getattr(obj, "__annotations__", None) or {}
+    plain = {name: plain_annotation(value) for name, value in annotations.items()}
+    return (getattr(obj, "__doc__", None) if docstrings else None, plain)
+
+
+def home_of(cls: type) -> str | None:
+    """The file of the module that a class says it is of."""
+    return getattr(sys.modules.get(cls.__module__), "__file__", None)

@@ -1,0 +1,698 @@
+"""The names that a piece of code takes from outside of itself, by its syntax tree.
+
+`Reader` knows the scopes of Python. It keeps whole dotted names, since `module.attr` depends on
+the attribute and not on the module. It follows literal texts that are run as code, and notes what
+no analysis can follow.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from cascade_nb.fingerprint import risks
+from cascade_nb.fingerprint.risks import Risk
+
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A dotted name that code takes from outside of itself.
+
+    `root` is a global or a closure's name; where `imported`, it is the path of a module that the
+    code imports itself, with `level` leading dots. `bare_call`: called without any argument.
+    """
+
+    root: str
+    attributes: tuple[str, ...] = ()
+    line: int = 0
+    imported: bool = False
+    level: int = 0
+    bare_call: bool = False
+
+    @property
+    def text(self) -> str:
+        """The name as people write it."""
+        return ".".join(("." * self.level + self.root, *self.attributes))
+
+
+@dataclass(slots=True)
+class Scope:
+    """A region of code with names of its own.
+
+    Of a function all local names are known beforehand; a class body or a cell has those that are
+    `bound` for certain at the point reached, and those `touched` by then, perhaps.
+    """
+
+    flows: bool
+    bound: set[str] = field(default_factory=set)
+    touched: set[str] = field(default_factory=set)
+    declared_global: set[str] = field(default_factory=set)
+    modules: dict[str, Use] = field(default_factory=dict)
+    is_class: bool = False
+    is_comprehension: bool = False
+
+
+class Bindings(ast.NodeVisitor):
+    """The names that statements bind in their own scope."""
+
+    def __init__(self, nodes: Iterable[ast.AST]) -> None:
+        self.names: set[str] = set()
+        self.outer: set[str] = set()
+        self.globals: set[str] = set()
+        self.imports: dict[str, list[Use]] = {}
+        self._other: set[str] = set()
+        for node in nodes:
+            self.visit(node)
+
+    @property
+    def modules(self) -> dict[str, Use]:
+        """The names that can be nothing but one imported thing."""
+        return {
+            name: uses[0]
+            for name, uses in self.imports.items()
+            if len(set(uses)) == 1 and name not in self._other
+        }
+
+    def _bind(self, name: str | None) -> None:
+        if name is not None:
+            self.names.add(name)
+            self._other.add(name)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self._bind(node.id)
+
+    def _visit_definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self._bind(node.name)
+        for part in (*node.decorator_list, *node.args.defaults, *node.args.kw_defaults):
+            if part is not None:
+                self.visit(part)
+
+    visit_FunctionDef = _visit_definition
+    visit_AsyncFunctionDef = _visit_definition
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self._bind(node.name)
+        for part in (*node.decorator_list, *node.bases, *node.keywords):
+            self.visit(part)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        for part in (*node.args.defaults, *node.args.kw_defaults):
+            if part is not None:
+                self.visit(part)
+
+    def _visit_comprehension(self, node: Comprehension) -> None:
+        # Only the walrus reaches out of a comprehension.
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.NamedExpr):
+                self.visit(inner.target)
+
+    visit_ListComp = _visit_comprehension
+    visit_SetComp = _visit_comprehension
+    visit_DictComp = _visit_comprehension
+    visit_GeneratorExp = _visit_comprehension
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            name, use = imported_module(alias, node.lineno)
+            self.names.add(name)
+            self.imports.setdefault(name, []).append(replace(use, line=0))
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            if alias.name == "*":
+                continue
+            name = alias.asname or alias.name
+            use = imported_name(node, alias)
+            self.names.add(name)
+            self.imports.setdefault(name, []).append(replace(use, line=0))
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        self._bind(node.name)
+        self.generic_visit(node)
+
+    def visit_MatchAs(self, node: ast.MatchAs) -> None:
+        self._bind(node.name)
+        self.generic_visit(node)
+
+    def visit_MatchStar(self, node: ast.MatchStar) -> None:
+        self._bind(node.name)
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
+        self._bind(node.rest)
+        self.generic_visit(node)
+
+    def visit_Global(self, node: ast.Global) -> None:
+        self.outer.update(node.names)
+        self.globals.update(node.names)
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
+        self.outer.update(node.names)
+
+
+def imported_module(alias: ast.alias, line: int) -> tuple[str, Use]:
+    """What `import a.b` (as c) binds: a name, and the module that it then is."""
+    if alias.asname is not None:
+        return alias.asname, Use(alias.name, line=line, imported=True)
+    top = alias.name.partition(".")[0]
+    return top, Use(top, line=line, imported=True)
+
+
+def imported_name(node: ast.ImportFrom, alias: ast.alias) -> Use:
+    """What `from a import b` binds."""
+    return Use(
+        node.module or "", (alias.name,), line=node.lineno, imported=True, level=node.level
+    )
+
+
+class Reader(ast.NodeVisitor):
+    """Collects, over the visited code, uses, literal environment variables and risks."""
+
+    def __init__(self, class_name: str | None = None, *, annotations: bool = False) -> None:
+        self.uses: dict[Use, Use] = {}
+        self.imports: dict[Use, Use] = {}
+        self.environment: dict[str, None] = {}
+        self.risks: list[Risk] = []
+        self.scopes: list[Scope] = []
+        self._class_names = [class_name]
+        self._annotations = annotations
+        self._known_environ: set[int] = set()
+
+    # Names and scopes
+
+    @contextmanager
+    def scope(self, scope: Scope, class_name: str | None = None) -> Iterator[Scope]:
+        """Visit what is inside of `scope`."""
+        self.scopes.append(scope)
+        self._class_names.append(class_name or self._class_names[-1])
+        yield scope
+        self._class_names.pop()
+        self.scopes.pop()
+
+    def mangled(self, name: str) -> str:
+        """`name` as the compiler knows it in the class around."""
+        class_name = self._class_names[-1]
+        if class_name is None or not name.startswith("__") or name.endswith("__"):
+            return name
+        stripped = class_name.lstrip("_")
+        return f"_{stripped}{name}" if stripped else name
+
+    def _home(self, name: str) -> Scope | None:
+        """The scope inside of the visited code where `name` is bound; None: outside."""
+        for scope in reversed(self.scopes):
+            if name in scope.declared_global:
+                outermost = self.scopes[0]
+                return outermost if outermost.flows and name in outermost.bound else None
+            if scope.is_class and scope is not self.scopes[-1]:
+                continue
+            if name in scope.bound:
+                return scope
+        return None
+
+    def loaded(
+        self, name: str, attributes: Sequence[str], line: int, *, bare_call: bool = False
+    ) -> None:
+        """Note that `name.attributes` is used."""
+        name = self.mangled(name)
+        home = self._home(name)
+        if home is None:
+            self.outside(name)
+            self.add(Use(name, tuple(attributes), line, bare_call=bare_call))
+        elif name in home.modules:
+            module = home.modules[name]
+            chain = (*module.attributes, *attributes)
+            self.add(replace(module, attributes=chain, line=line, bare_call=bare_call))
+
+    def outside(self, name: str) -> None:
+        """Called for each name that is taken from outside."""
+
+    def add(self, use: Use) -> None:
+        """Keep a use; of equal ones, the first line."""
+        self.uses.setdefault(replace(use, line=0), use)
+
+    def store(self, name: str) -> None:
+        """Note that `name` is bound in the scope at hand."""
+        name = self.mangled(name)
+        scope = self.scopes[-1]
+        if name in scope.declared_global:
+            self.store_global(name)
+        elif scope.flows:
+            scope.bound.add(name)
+            scope.touched.add(name)
+            scope.modules.pop(name, None)
+
+    def store_global(self, name: str) -> None:
+        """Note that a function binds a global: a change that a second look must notice."""
+        self.add(Use(name))
+
+    def risk(self, node: ast.AST, name: str, message: str) -> None:
+        """Note something that no key can see."""
+        self.risks.append(Risk(line=getattr(node, "lineno", 0), name=name, message=message))
+
+    # Expressions
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load):
+            if node.id == "environ" and id(node) not in self._known_environ:
+                self._environ_risk(node)
+            self.loaded(node.id, (), node.lineno)
+        else:
+            self.store(node.id)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        self._attribute(node)
+
+    def _attribute(self, node: ast.Attribute, *, bare_call: bool = False) -> None:
+        if node.attr == "environ" and id(node) not in self._known_environ:
+            self._environ_risk(node)
+        root, attributes = dotted(node)
+        if root is None:
+            self.generic_visit(node)
+        elif isinstance(root, ast.Name):
+            mangled = [self.mangled(attribute) for attribute in attributes]
+            self.loaded(root.id, mangled, node.lineno, bare_call=bare_call)
+        else:
+            self.visit(root)
+
+    def _environ_risk(self, node: ast.expr) -> None:
+        self.risk(node, "os.environ", "environment variables are read under computed names")
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        self.visit(node.value)
+        # The walrus binds in the scope around its comprehensions.
+        around = next(scope for scope in reversed(self.scopes) if not scope.is_comprehension)
+        self.scopes.append(around)
+        self.store(node.target.id)
+        self.scopes.pop()
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        if self._is_environ(node.value):
+            self._environ(node.value, node.slice)
+        elif self._namespace_call(node.value) and _text_of(node.slice) is not None:
+            self.add(Use(_text_of(node.slice) or "", line=node.lineno))
+            return
+        self.generic_visit(node)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        for operator, comparator in zip(node.ops, node.comparators, strict=True):
+            if isinstance(operator, ast.In | ast.NotIn) and self._is_environ(comparator):
+                self._environ(comparator, node.left)
+        self.generic_visit(node)
+
+    def _is_environ(self, node: ast.expr) -> bool:
+        return (isinstance(node, ast.Attribute) and node.attr == "environ") or (
+            isinstance(node, ast.Name) and node.id == "environ"
+        )
+
+    def _environ(self, environ: ast.expr, name: ast.expr) -> None:
+        text = _text_of(name)
+        self._known_environ.add(id(environ))
+        if text is None:
+            self._environ_risk(environ)
+        else:
+            self.environment[text] = None
+
+    def _namespace_call(self, node: ast.expr) -> bool:
+        return (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "globals"
+            and self._home("globals") is None
+        )
+
+    def visit_Call(self, node: ast.Call) -> None:
+        function, first = node.func, node.args[0] if node.args else None
+        if isinstance(function, ast.Name) and self._home(function.id) is None:
+            if self._builtin_call(node, function.id, first):
+                return
+            if function.id == "getenv":
+                self._getenv(function, first)
+        elif isinstance(function, ast.Attribute):
+            if self._is_environ(function.value) and first is not None:
+                self._environ(function.value, first)
+            elif function.attr == "getenv":
+                self._getenv(function, first)
+            elif function.attr in risks.TEXT_METHODS:
+                self._text_method(node, function)
+        if node.args or node.keywords:
+            self.generic_visit(node)
+        elif isinstance(function, ast.Name):
+            self.loaded(function.id, (), node.lineno, bare_call=True)
+        elif isinstance(function, ast.Attribute):
+            self._attribute(function, bare_call=True)
+        else:
+            self.visit(function)
+
+    def _getenv(self, function: ast.expr, name: ast.expr | None) -> None:
+        text = None if name is None else _text_of(name)
+        if text is None:
+            self._environ_risk(function)
+        else:
+            self.environment[text] = None
+
+    def _builtin_call(self, node: ast.Call, name: str, first: ast.expr | None) -> bool:
+        """Handle a call of a builtin that reaches for names; True where nothing is left to visit.
+
+        A user's function of the same name is handled like the builtin too: that reaches too much
+        rather than too little.
+        """
+        second = _text_of(node.args[1]) if len(node.args) > 1 else None
+        if name in ("getattr", "hasattr") and len(node.args) > 1:
+            if second is None:
+                self.risk(node, name, "an attribute is looked up under a computed name")
+                return False
+            chain = ast.Attribute(value=node.args[0], attr=second, ctx=ast.Load())
+            self.visit(ast.copy_location(chain, node))
+            self.loaded(name, (), node.lineno)
+            for argument in node.args[2:]:
+                self.visit(argument)
+            return True
+        if name in ("eval", "exec", "compile"):
+            text = None if first is None else _text_of(first)
+            if text is None or not self.visit_text(text, node):
+                self.risk(node, name, "code is computed and cannot be followed")
+        elif name in ("globals", "locals", "vars") and first is None:
+            if name == "globals":
+                self.risk(node, name, "globals are looked up under computed names")
+        elif name == "__import__":
+            self._computed_import(node, first)
+        return False
+
+    def _computed_import(self, node: ast.Call, first: ast.expr | None) -> None:
+        text = None if first is None else _text_of(first)
+        if text is None:
+            self.risk(node, "import", "a module is imported under a computed name")
+        else:
+            self.add(Use(text, line=node.lineno, imported=True))
+
+    def _text_method(self, node: ast.Call, function: ast.Attribute) -> None:
+        """A method that takes code as text: ``df.query``, ``shell.run_cell`` and the like."""
+        if function.attr == "import_module":
+            self._computed_import(node, node.args[0] if node.args else None)
+            return
+        keyword = next((k.value for k in node.keywords if k.arg in ("expr", "raw_cell")), None)
+        argument = node.args[0] if node.args else keyword
+        text = None if argument is None else _text_of(argument)
+        if text is None:
+            self.risk(node, function.attr, "code is computed and cannot be followed")
+        elif function.attr in ("query", "eval"):
+            for name in risks.names_in_query(text, columns=not is_pandas(function.value)):
+                self.loaded(name, (), node.lineno)
+        elif not self.visit_text(text, node):
+            self.risk(node, function.attr, "a text is run as code and cannot be followed")
+
+    def visit_text(self, text: str, node: ast.AST) -> bool:
+        """Visit code that is given as a text; False where it is no Python."""
+        try:
+            tree = ast.parse(text.strip())
+        except (SyntaxError, ValueError):
+            return False
+        for inner in ast.walk(tree):
+            if hasattr(inner, "lineno"):
+                inner.lineno = getattr(node, "lineno", 0)
+        with self.scope(Scope(flows=True)):
+            self.block(tree.body)
+        return True
+
+    # Inner scopes
+
+    def _visit_definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.visit_signature(node)
+        self.store(node.name)
+        self.visit_function(node)
+
+    visit_FunctionDef = _visit_definition
+    visit_AsyncFunctionDef = _visit_definition
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self.visit_signature(node)
+        self.visit_function(node)
+
+    def visit_signature(self, node: Function) -> None:
+        """What is evaluated where a function is defined."""
+        defaults = [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
+        decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list
+        for part in (*decorators, *defaults):
+            self.visit(part)
+        # Under an inert decorator nobody reads them; too much is reached rather than too little.
+        if not isinstance(node, ast.Lambda) and (self._annotations or decorators):
+            self.visit_annotations(node)
+
+    def visit_annotations(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        """The names in a function's annotations."""
+        everything = ast.walk(node.args)
+        found = [a.annotation for a in everything if isinstance(a, ast.arg)]
+        for annotation in (*found, node.returns):
+            if annotation is not None:
+                self.visit(annotation)
+
+    def visit_function(self, node: Function) -> None:
+        """What runs when a function is called."""
+        with self.scope(function_scope(node)):
+            if isinstance(node, ast.Lambda):
+                self.visit(node.body)
+            else:
+                self.block(node.body)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        for part in (*node.decorator_list, *node.bases, *node.keywords):
+            self.visit(part)
+        # A class takes its module's name from here.
+        self.loaded("__name__", (), node.lineno)
+        bindings = Bindings(node.body)
+        scope = Scope(flows=True, is_class=True, declared_global=bindings.globals)
+        with self.scope(scope, node.name):
+            self.block(node.body)
+        self.store(node.name)
+
+    def _visit_comprehension(self, node: Comprehension) -> None:
+        self.visit(node.generators[0].iter)
+        targets = Bindings(g.target for g in node.generators).names
+        with self.scope(Scope(flows=False, bound=targets, is_comprehension=True)):
+            for index, generator in enumerate(node.generators):
+                if index:
+                    self.visit(generator.iter)
+                self.visit(generator.target)
+                for condition in generator.ifs:
+                    self.visit(condition)
+            if isinstance(node, ast.DictComp):
+                self.visit(node.key)
+                self.visit(node.value)
+            else:
+                self.visit(node.elt)
+
+    visit_ListComp = _visit_comprehension
+    visit_SetComp = _visit_comprehension
+    visit_DictComp = _visit_comprehension
+    visit_GeneratorExp = _visit_comprehension
+
+    # Statements
+
+    def block(self, statements: Sequence[ast.stmt]) -> bool:
+        """Visit statements in order; whether control comes out at their end."""
+        for statement in statements:
+            self.visit(statement)
+            if isinstance(statement, ast.Return | ast.Raise | ast.Break | ast.Continue):
+                return False
+        return True
+
+    def branches(self, *branches: Sequence[ast.stmt], exhaustive: bool = True) -> None:
+        """Visit blocks of which one runs; what is bound after all of them is bound for certain."""
+        scope = self.scopes[-1]
+        before = set(scope.bound)
+        after = [] if exhaustive else [before]
+        for branch in branches:
+            scope.bound = set(before)
+            if self.block(branch):
+                after.append(scope.bound)
+        scope.bound = set.intersection(*after) if after else before
+
+    def visit_If(self, node: ast.If) -> None:
+        self.visit(node.test)
+        self.branches(node.body, node.orelse)
+
+    def _visit_for(self, node: ast.For | ast.AsyncFor) -> None:
+        self.visit(node.iter)
+        before = set(self.scopes[-1].bound)
+        self.visit(node.target)
+        self.block(node.body)
+        if not is_filled(node.iter):
+            self.scopes[-1].bound = before
+        self.block(node.orelse)
+
+    visit_For = _visit_for
+    visit_AsyncFor = _visit_for
+
+    def visit_While(self, node: ast.While) -> None:
+        self.visit(node.test)
+        before = set(self.scopes[-1].bound)
+        self.block(node.body)
+        self.scopes[-1].bound = before
+        self.block(node.orelse)
+
+    def _visit_with(self, node: ast.With | ast.AsyncWith) -> None:
+        for item in node.items:
+            self.visit(item)
+        before = set(self.scopes[-1].bound)
+        self.block(node.body)
+        if any(risks.may_swallow(item.context_expr) for item in node.items):
+            self.scopes[-1].bound = before
+
+    visit_With = _visit_with
+    visit_AsyncWith = _visit_with
+
+    def visit_Try(self, node: ast.Try) -> None:
+        scope = self.scopes[-1]
+        before = set(scope.bound)
+        after = []
+        if self.block(node.body) and self.block(node.orelse):
+            after.append(scope.bound)
+        for handler in node.handlers:
+            scope.bound = set(before)
+            if self._handler(handler):
+                after.append(scope.bound)
+        ended = set.intersection(*after) if after else before
+        scope.bound = set(before)
+        self.block(node.finalbody)
+        scope.bound = ended | scope.bound
+
+    visit_TryStar = visit_Try
+
+    def _handler(self, handler: ast.ExceptHandler) -> bool:
+        if handler.type is not None:
+            self.visit(handler.type)
+        if handler.name is not None:
+            self.store(handler.name)
+        ends = self.block(handler.body)
+        if handler.name is not None:
+            self.scopes[-1].bound.discard(self.mangled(handler.name))
+        return ends
+
+    def visit_Match(self, node: ast.Match) -> None:
+        self.visit(node.subject)
+        scope = self.scopes[-1]
+        before = set(scope.bound)
+        after = [before]
+        for case in node.cases:
+            scope.bound = set(before)
+            self.visit(case.pattern)
+            if case.guard is not None:
+                self.visit(case.guard)
+            if self.block(case.body):
+                after.append(scope.bound)
+        scope.bound = set.intersection(*after)
+
+    def visit_MatchAs(self, node: ast.MatchAs) -> None:
+        self.generic_visit(node)
+        if node.name is not None:
+            self.store(node.name)
+
+    def visit_MatchStar(self, node: ast.MatchStar) -> None:
+        if node.name is not None:
+            self.store(node.name)
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
+        self.generic_visit(node)
+        if node.rest is not None:
+            self.store(node.rest)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self.visit(node.value)
+        for target in node.targets:
+            self.visit(target)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        if isinstance(node.target, ast.Name):
+            self.loaded(node.target.id, (), node.lineno)
+        self.visit(node.value)
+        self.visit(node.target)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if self._annotations or self.scopes[-1].is_class:
+            self.visit(node.annotation)
+        if node.value is not None:
+            self.visit(node.value)
+            self.visit(node.target)
+        elif not isinstance(node.target, ast.Name):
+            self.visit(node.target)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            name, use = imported_module(alias, node.lineno)
+            # The import itself runs the module; what is used of it comes with each use.
+            module = Use(alias.name, line=node.lineno, imported=True)
+            self.imports.setdefault(replace(module, line=0), module)
+            self._bind_module(name, use)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            if alias.name == "*":
+                self.star_import(node)
+                continue
+            use = imported_name(node, alias)
+            self.add(use)
+            self._bind_module(alias.asname or alias.name, use)
+
+    def _bind_module(self, name: str, use: Use) -> None:
+        self.store(name)
+        scope = self.scopes[-1]
+        if scope.flows and name not in scope.declared_global:
+            scope.modules[name] = use
+
+    def star_import(self, node: ast.ImportFrom) -> None:
+        """Only a cell or a text can have one."""
+        self.add(Use(node.module or "", (), node.lineno, imported=True, level=node.level))
+
+
+def function_scope(node: Function) -> Scope:
+    """The names of a function's own."""
+    bindings = Bindings(node.body if isinstance(node.body, list) else [node.body])
+    own = arguments_of(node)
+    modules = {name: use for name, use in bindings.modules.items() if name not in own}
+    return Scope(
+        flows=False,
+        bound=(own | bindings.names) - bindings.outer,
+        declared_global=bindings.globals,
+        modules=modules,
+    )
+
+
+def arguments_of(node: Function) -> set[str]:
+    """The names of a function's parameters."""
+    arguments = node.args
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    every += [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
+    return {argument.arg for argument in every}
+
+
+def dotted(node: ast.expr) -> tuple[ast.expr | None, list[str]]:
+    """The expression at the root of a dotted name, and the attributes after it."""
+    attributes: list[str] = []
+    while isinstance(node, ast.Attribute):
+        attributes.append(node.attr)
+        node = node.value
+    return node, attributes[::-1]
+
+
+def is_pandas(node: ast.expr) -> bool:
+    """Whether ``node.eval`` is pandas' own function, whose plain names are variables."""
+    return isinstance(node, ast.Name) and node.id in ("pd", "pandas")
+
+
+def is_filled(node: ast.expr) -> bool:
+    """Whether a loop over `node` runs at least once for certain."""
+    if isinstance(node, ast.List | ast.Tuple):
+        return any(not isinstance(item, ast.Starred) for item in node.elts)
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(node.value)
+
+
+def _text_of(node: ast.expr) -> str | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    return None

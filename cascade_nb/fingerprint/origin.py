@@ -1,0 +1,162 @@
+"""Where code lies decides whose it is: the user's is followed, installed code counts by name.
+
+The user's is everything that is neither the standard library nor an installed distribution: the
+working folder, editable installs, `__main__`, cells, a project inside a virtual environment.
+cascade_nb itself is neither followed nor counted, however it is installed.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import site
+import sys
+import sysconfig
+from types import ModuleType
+
+
+class Owner(enum.Enum):
+    """Whose code something is."""
+
+    USER = "user"
+    INSTALLED = "installed"
+    STANDARD = "standard library"
+    CASCADE = "cascade_nb"
+
+
+_OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_SITE_NAMES = frozenset({"site-packages", "dist-packages"})
+# Folders to which installers link the files of site-packages instead of copying them.
+_LINK_TARGETS = frozenset({"archive-v0", "pkgs"})
+
+
+def _standard_folders() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    folders = {paths["stdlib"], paths["platstdlib"], os.path.dirname(os.__file__)}
+    version = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
+    folders |= {os.path.join(os.path.dirname(folder), version) for folder in folders}
+    return tuple({f + os.sep for folder in folders for f in (folder, os.path.realpath(folder))})
+
+
+def _site_folders() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    folders = {paths["purelib"], paths["platlib"], site.getusersitepackages()}
+    folders |= set(site.getsitepackages())
+    return tuple({f + os.sep for folder in folders for f in (folder, os.path.realpath(folder))})
+
+
+_STANDARD_FOLDERS = _standard_folders()
+_SITE_FOLDERS = _site_folders()
+
+
+@functools.cache
+def owner_of_file(filename: str) -> Owner:
+    """Whose code the file `filename` holds; names that are no paths are the user's."""
+    if filename.startswith("<frozen "):
+        return Owner.STANDARD
+    if filename.startswith("<") or not os.path.isabs(filename):
+        return Owner.USER
+    path = os.path.normpath(filename)
+    if path.startswith(_OWN_FOLDER + os.sep):
+        return Owner.CASCADE
+    if _in_site_folder(path):
+        target = os.path.realpath(path)
+        linked_out = not _in_site_folder(target) and os.path.exists(target)
+        # A link from site-packages to a project is an editable install by another name.
+        if linked_out and _LINK_TARGETS.isdisjoint(target.split(os.sep)):
+            return Owner.USER
+        return Owner.INSTALLED
+    if path.startswith(_STANDARD_FOLDERS):
+        return Owner.STANDARD
+    return Owner.USER
+
+
+def _in_site_folder(path: str) -> bool:
+    return path.startswith(_SITE_FOLDERS) or not _SITE_NAMES.isdisjoint(path.split(os.sep))
+
+
+def owner_of_module(name: str) -> Owner:
+    """Whose code the loaded module `name` is; one that nobody can place is the user's."""
+    if name == "__main__":
+        return Owner.USER
+    if name == "cascade_nb" or name.startswith("cascade_nb."):
+        return Owner.CASCADE
+    module = sys.modules.get(name)
+    if module is None:
+        return _owner_of_unloaded(name)
+    return owner_of_loaded(module)
+
+
+def owner_of_loaded(module: ModuleType) -> Owner:
+    """Whose code the module object is."""
+    attributes = vars(module)
+    filename = attributes.get("__file__")
+    if isinstance(filename, str):
+        return owner_of_file(filename)
+    name = attributes.get("__name__")
+    if not isinstance(name, str) or name == "__main__":
+        return Owner.USER
+    spec = attributes.get("__spec__")
+    if spec is not None and spec.origin in ("built-in", "frozen"):
+        return Owner.STANDARD
+    if name in sys.builtin_module_names:
+        return Owner.STANDARD
+    for folder in attributes.get("__path__", ()):
+        return owner_of_file(os.path.join(folder, "__init__.py"))
+    # Extension modules may make submodules without a file (numpy.random.mtrand's own ones do).
+    parent, _, _ = name.rpartition(".")
+    if parent in sys.modules and sys.modules[parent] is not module:
+        return owner_of_module(parent)
+    return Owner.USER
+
+
+def _owner_of_unloaded(name: str) -> Owner:
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return Owner.STANDARD
+    if top in sys.modules and top != name:
+        return owner_of_module(top)
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        return Owner.USER
+    if spec is None:
+        return Owner.USER
+    for place in (spec.origin, *(spec.submodule_search_locations or ())):
+        if place is not None and os.path.isabs(place):
+            return owner_of_file(place if os.path.isfile(place) else os.path.join(place, "_"))
+    return Owner.STANDARD if spec.origin in ("built-in", "frozen") else Owner.USER
+
+
+@functools.cache
+def distributions_of(module_name: str) -> tuple[tuple[str, str], ...]:
+    """Name and version of the installed distributions that a module's top-level package is of.
+
+    Versions are those found when a module is first asked about: what is loaded is what runs.
+    """
+    top = module_name.partition(".")[0]
+    if top != module_name:
+        return distributions_of(top)
+    if owner_of_module(top) is not Owner.INSTALLED:
+        return ()
+    names = [top] if _provides(top, top) else importlib.metadata.packages_distributions().get(top)
+    if not names:
+        version = getattr(sys.modules.get(top), "__version__", "unknown")
+        return ((top, version if isinstance(version, str) else "unknown"),)
+    return tuple((name, importlib.metadata.version(name)) for name in sorted(set(names)))
+
+
+def _provides(distribution: str, top: str) -> bool:
+    """Whether a distribution of this very name holds the top-level module `top`."""
+    # A quick test for the usual case: reading all metadata takes a tenth of a second and more.
+    try:
+        files = importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    listed = files.read_text("top_level.txt")
+    if listed is not None:
+        return top in listed.split()
+    return any(path.parts and path.parts[0] in (top, f"{top}.py") for path in files.files or ())

@@ -1,0 +1,125 @@
+"""What no key can see: the clock, unseeded random draws, the network, computed names.
+
+A table by the names under which installed code counts ("module:name"); and what is known of
+calls that take code as a text.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Risk:
+    """Something in the code, at `line` of its file or cell, that may change the answer unseen."""
+
+    line: int
+    name: str
+    message: str
+
+
+_CLOCK = "reads the clock"
+_DRAW = "draws random numbers without a seed"
+_NETWORK = "may read from the network"
+_PROCESS = "runs another program"
+_INPUT = "asks the user"
+
+_EXACT = {
+    "time:time": _CLOCK,
+    "time:time_ns": _CLOCK,
+    "time:localtime": _CLOCK,
+    "time:gmtime": _CLOCK,
+    "time:ctime": _CLOCK,
+    "time:strftime": _CLOCK,
+    "time:monotonic": _CLOCK,
+    "time:perf_counter": _CLOCK,
+    "datetime:datetime.now": _CLOCK,
+    "datetime:datetime.utcnow": _CLOCK,
+    "datetime:datetime.today": _CLOCK,
+    "datetime:date.today": _CLOCK,
+    "pandas:Timestamp.now": _CLOCK,
+    "pandas:Timestamp.today": _CLOCK,
+    "pandas:Timestamp.utcnow": _CLOCK,
+    "uuid:uuid1": _DRAW,
+    "uuid:uuid4": _DRAW,
+    "os:urandom": _DRAW,
+    "os:getrandom": _DRAW,
+    "random:SystemRandom": _DRAW,
+    "os:system": _PROCESS,
+    "os:popen": _PROCESS,
+    "urllib.request:urlopen": _NETWORK,
+    "urllib.request:urlretrieve": _NETWORK,
+    "socket:socket": _NETWORK,
+    "socket:create_connection": _NETWORK,
+    "http.client:HTTPConnection": _NETWORK,
+    "http.client:HTTPSConnection": _NETWORK,
+    "aiohttp:ClientSession": _NETWORK,
+    "pandas:read_sql": _NETWORK,
+    "pandas:read_sql_query": _NETWORK,
+    "pandas:read_sql_table": _NETWORK,
+    "builtins:input": _INPUT,
+}
+_MODULES = {
+    "secrets": _DRAW,
+    "requests": _NETWORK,
+    "httpx": _NETWORK,
+    "urllib3": _NETWORK,
+    "subprocess": _PROCESS,
+}
+# Names in network modules that do not go out by themselves.
+_QUIET = re.compile(r"(exceptions|codes|[A-Z]\w*(Error|Exception|Warning|Timeout)|PIPE|DEVNULL)$")
+_STATELESS_RANDOM = frozenset(
+    "Random SystemRandom seed setstate getstate RandomState Generator SeedSequence default_rng "
+    "BitGenerator PCG64 PCG64DXSM MT19937 Philox SFC64 set_state get_state".split()
+)
+_FRESH_GENERATORS = frozenset(
+    {"random:Random", "numpy.random:default_rng", "numpy.random:RandomState"}
+)
+SEEDS = {"random:seed": "random", "numpy.random:seed": "numpy.random"}
+# Methods whose text argument is code, or the name of a module.
+TEXT_METHODS = frozenset({"query", "eval", "run_cell", "import_module"})
+
+
+def of_name(name: str, *, bare_call: bool) -> str | None:
+    """What is risky about the thing that counts by `name`, as a message; None: nothing."""
+    message = _EXACT.get(name)
+    if message is not None:
+        return message
+    module, _, attribute = name.partition(":")
+    if module in ("random", "numpy.random"):
+        if name in _FRESH_GENERATORS:
+            return _DRAW if bare_call else None
+        drawn = attribute and attribute not in _STATELESS_RANDOM and "." not in attribute
+        return _DRAW if drawn else None
+    message = _MODULES.get(module.partition(".")[0])
+    if message is None or not attribute or _QUIET.search(attribute):
+        return None
+    return message
+
+
+def generator_of(name: str) -> str | None:
+    """The global generator that the thing that counts by `name` draws from, if it does."""
+    module = name.partition(":")[0]
+    if module in ("random", "numpy.random") and name not in _FRESH_GENERATORS:
+        return module
+    return None
+
+
+def names_in_query(text: str, *, columns: bool) -> list[str]:
+    """The variables in an expression of pandas'; where it has `columns`, only ``@name``."""
+    if columns:
+        return re.findall(r"@([^\W\d]\w*)", text)
+    try:
+        tree = ast.parse(text.replace("@", " "), mode="exec")
+    except SyntaxError:
+        return re.findall(r"[^\W\d]\w*", text)
+    return sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
+
+
+def may_swallow(context: ast.expr) -> bool:
+    """Whether a context manager may end an exception, so that its body runs only in part."""
+    function = context.func if isinstance(context, ast.Call) else context
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    return bool(re.search(r"suppress|raises|ignor", name))
