@@ -211,8 +211,8 @@ def as_data(described: Entry | Stats) -> dict[str, Any]:
 
 def describe(store: object) -> str:
     """What `store` is called in a message."""
-    url = getattr(store, "url", None)
-    return url if isinstance(url, str) else type(store).__name__
+    text = repr(store)
+    return type(store).__name__ if text.startswith("<") else one_line(text, 120)
 
 
 def _lists(store: object) -> Lists:

@@ -15,10 +15,11 @@ from cascade_nb.trust.secret import seal
 class Shelf:
     """Lists and forgets; what is put on it may be damaged."""
 
-    url = "memory://shelf"
-
     def __init__(self, *records: Record) -> None:
         self.envelopes = {record.key: seal(record.to_bytes()) for record in records}
+
+    def __repr__(self) -> str:
+        return "Shelf()"
 
     async def records(self) -> AsyncIterator[tuple[str, bytes]]:
         for item in list(self.envelopes.items()):

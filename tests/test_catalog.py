@@ -3,6 +3,8 @@ import json
 import pytest
 
 from cascade_nb import catalog
+from cascade_nb.backends.disk import DiskCacheBackend
+from cascade_nb.backends.memory import InMemoryCacheBackend
 from cascade_nb.errors import ConfigurationError
 from cascade_nb.trust.secret import seal
 from tests.shelf import Shelf, make_entry, make_record
@@ -121,6 +123,24 @@ async def test_a_store_that_cannot_list_says_so(ask):
 async def test_a_store_that_cannot_forget_says_so(ask):
     with pytest.raises(ConfigurationError, match=r"nothing can be removed from object"):
         await ask(object())
+
+
+@pytest.mark.parametrize(
+    "open_store", [lambda path: InMemoryCacheBackend(), DiskCacheBackend], ids=["memory", "disk"]
+)
+async def test_real_stores_are_listed_and_emptied(open_store, tmp_path):
+    store = open_store(tmp_path / "store")
+    for record in (make_record("fit"), make_record("load")):
+        await store.write_content(record.result, [b"x" * 1000])
+        await store.write_record(record.key, seal(record.to_bytes()), None)
+    await store.set("a value of somebody's", [1, 2])
+    assert {entry.name for entry in await catalog.list_entries(store)} == {"fit", "load"}
+    held = await catalog.stats(store)
+    assert held.entries == 2
+    assert held.bytes > 2000
+    assert [entry.name for entry in await catalog.forget(store, "fit")] == ["fit"]
+    assert await catalog.clear(store) >= 1
+    assert await catalog.list_entries(store) == []
 
 
 def test_table_and_details_read_well():

@@ -89,7 +89,7 @@ def test_clear_asks_on_a_terminal(shelf, say, monkeypatch, answer, told):
         return answer
 
     assert say("clear", SimpleNamespace(ask_yes_no=ask_yes_no)) == told
-    assert asked == ["remove everything from memory://shelf? [y/N]"]
+    assert asked == ["remove everything from Shelf()? [y/N]"]
     assert bool(shelf.envelopes) is not answer
 
 
