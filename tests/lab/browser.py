@@ -113,8 +113,8 @@ class NotebookPage:
     def picture(self, path: Path) -> None:
         """Save a screenshot of the whole notebook to `path`."""
         height = self.page.evaluate(
-            "() => document.querySelector('.jp-Notebook .jp-WindowedPanel-inner, .jp-Notebook')"
-            ".scrollHeight"
+            "() => Math.max(...[...document.querySelectorAll('.jp-Notebook, .jp-Notebook > *')]"
+            ".map(part => part.scrollHeight))"
         )
         width = self.page.viewport_size["width"] if self.page.viewport_size else 1200
         self.page.set_viewport_size({"width": width, "height": int(height) + 200})

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,11 @@ def take(folder: Path, target: Path) -> tuple[list[list[Shown]], list[list[Shown
         "MPLCONFIGDIR": str(folder / "matplotlib"),
     }
     # The font cache first: the first to import matplotlib says that it makes one.
-    subprocess.run([sys.executable, "-c", "import matplotlib.pyplot"], env=environment, check=True)
+    subprocess.run(
+        [sys.executable, "-c", "import matplotlib.pyplot"],
+        env={**os.environ, **environment},
+        check=True,
+    )
     with (
         lab_server(root, state, environment) as server,
         open_notebook(
