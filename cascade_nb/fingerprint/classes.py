@@ -19,15 +19,51 @@ from typing import Any
 from cascade_nb.fingerprint.normal import constant, digest, text
 
 _PYTHONS_OWN = frozenset(
-    "__module__ __qualname__ __doc__ __dict__ __weakref__ __annotations__ __annotate__ "
-    "__annotate_func__ __annotations_cache__ __static_attributes__ __firstlineno__ __slots__ "
-    "__abstractmethods__ _abc_impl __parameters__ __orig_bases__ __type_params__ "
-    "__dataclass_fields__ __dataclass_params__ __match_args__ _is_protocol _is_runtime_protocol "
-    "__protocol_attrs__ __non_callable_proto_members__ __classcell__ __attrs_attrs__ "
-    "__attrs_own_setattr__ __attrs_props__ _field_defaults __replace__ __class_getitem__".split()
+    [
+        "__module__",
+        "__qualname__",
+        "__doc__",
+        "__dict__",
+        "__weakref__",
+        "__annotations__",
+        "__annotate__",
+        "__annotate_func__",
+        "__annotations_cache__",
+        "__static_attributes__",
+        "__firstlineno__",
+        "__slots__",
+        "__abstractmethods__",
+        "_abc_impl",
+        "__parameters__",
+        "__orig_bases__",
+        "__type_params__",
+        "__dataclass_fields__",
+        "__dataclass_params__",
+        "__match_args__",
+        "_is_protocol",
+        "_is_runtime_protocol",
+        "__protocol_attrs__",
+        "__non_callable_proto_members__",
+        "__classcell__",
+        "__attrs_attrs__",
+        "__attrs_own_setattr__",
+        "__attrs_props__",
+        "_field_defaults",
+        "__replace__",
+        "__class_getitem__",
+    ]
 )
 _ENUMS_OWN = frozenset(
-    "__new__ __new_member__ __reduce_ex__ __reduce__ __repr__ __str__ __format__ __hash__".split()
+    [
+        "__new__",
+        "__new_member__",
+        "__reduce_ex__",
+        "__reduce__",
+        "__repr__",
+        "__str__",
+        "__format__",
+        "__hash__",
+    ]
 )
 _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _GENERATED_FILES = ("<string>", "<attrs generated")
@@ -173,7 +209,7 @@ def is_typing(value: Any) -> bool:
 
 def plain_annotation(value: Any) -> Any:
     """An annotation as texts, types and tuples of them, which any walk can read."""
-    if value is None or isinstance(value, str | type) and not is_typing(value):
+    if value is None or (isinstance(value, str | type) and not is_typing(value)):
         return value
     if isinstance(value, typing.ForwardRef):
         return ("ForwardRef", value.__forward_arg__)

@@ -21,8 +21,18 @@ from cascade_nb.fingerprint.source import Piece, find_source
 # Whoever names one of these may read docstrings, or the annotations of functions.
 _DOCSTRING_READERS = frozenset({"__doc__", "getdoc", "help", "getsource", "getsourcelines"})
 _ANNOTATION_READERS = frozenset(
-    "__annotations__ __annotate__ get_annotations get_type_hints getfullargspec signature "
-    "Signature validate_call getsource getsourcelines".split()
+    [
+        "__annotations__",
+        "__annotate__",
+        "get_annotations",
+        "get_type_hints",
+        "getfullargspec",
+        "signature",
+        "Signature",
+        "validate_call",
+        "getsource",
+        "getsourcelines",
+    ]
 )
 
 
@@ -173,10 +183,10 @@ def _of_bytecode(code: CodeType) -> CodeFacts:
 
 
 _NAME_LOADS = frozenset(
-    "LOAD_GLOBAL LOAD_NAME STORE_GLOBAL DELETE_GLOBAL LOAD_FROM_DICT_OR_GLOBALS".split()
+    ["LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"]
 )
-_FREE_LOADS = frozenset("LOAD_DEREF LOAD_CLASSDEREF LOAD_FROM_DICT_OR_DEREF STORE_DEREF".split())
-_ATTRIBUTES = frozenset("LOAD_ATTR LOAD_METHOD STORE_ATTR".split())
+_FREE_LOADS = frozenset(["LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF", "STORE_DEREF"])
+_ATTRIBUTES = frozenset(["LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR"])
 
 
 def _collect(code: CodeType, free: frozenset[str], uses: dict[Use, Use]) -> None:
@@ -256,5 +266,3 @@ def _texts_in(code: CodeType) -> set[str]:
         elif isinstance(value, str):
             texts.add(value)
     return texts
-
-

@@ -166,9 +166,7 @@ def imported_module(alias: ast.alias, line: int) -> tuple[str, Use]:
 
 def imported_name(node: ast.ImportFrom, alias: ast.alias) -> Use:
     """What `from a import b` binds."""
-    return Use(
-        node.module or "", (alias.name,), line=node.lineno, imported=True, level=node.level
-    )
+    return Use(node.module or "", (alias.name,), line=node.lineno, imported=True, level=node.level)
 
 
 class Reader(ast.NodeVisitor):

@@ -18,8 +18,24 @@ from blake3 import blake3
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 # Decorators that have no use for the annotations of what they decorate.
 INERT_DECORATORS = frozenset(
-    "abstractmethod cache cached cached_property classmethod contextmanager deleter final getter "
-    "lru_cache override overload property setter staticmethod wraps".split()
+    [
+        "abstractmethod",
+        "cache",
+        "cached",
+        "cached_property",
+        "classmethod",
+        "contextmanager",
+        "deleter",
+        "final",
+        "getter",
+        "lru_cache",
+        "override",
+        "overload",
+        "property",
+        "setter",
+        "staticmethod",
+        "wraps",
+    ]
 )
 
 
@@ -84,9 +100,7 @@ def without_positions(code: CodeType) -> CodeType:
         without_positions(value) if isinstance(value, CodeType) else value
         for value in code.co_consts
     )
-    return code.replace(
-        co_filename="", co_firstlineno=1, co_linetable=b"", co_consts=constants
-    )
+    return code.replace(co_filename="", co_firstlineno=1, co_linetable=b"", co_consts=constants)
 
 
 class NormalForm:

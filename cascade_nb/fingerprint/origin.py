@@ -146,7 +146,16 @@ def distributions_of(module_name: str) -> tuple[tuple[str, str], ...]:
     if not names:
         version = getattr(sys.modules.get(top), "__version__", "unknown")
         return ((top, version if isinstance(version, str) else "unknown"),)
-    return tuple((name, importlib.metadata.version(name)) for name in sorted(set(names)))
+    return tuple((name, version_of(name)) for name in sorted(set(names)))
+
+
+@functools.cache
+def version_of(distribution: str) -> str:
+    """The version of an installed distribution as it was first seen."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def _provides(distribution: str, top: str) -> bool:

@@ -19,9 +19,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from types import (
     BuiltinFunctionType,
-    CodeType,
     FunctionType,
-    MappingProxyType,
     MethodDescriptorType,
     MethodType,
     ModuleType,
@@ -29,12 +27,10 @@ from types import (
 )
 from typing import Any, NamedTuple
 
-from blake3 import blake3
-
 from cascade_nb.fingerprint import classes, origin
 from cascade_nb.fingerprint.code import CodeFacts, Root, facts_of
 from cascade_nb.fingerprint.names import Use
-from cascade_nb.fingerprint.normal import constant, digest, text
+from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.origin import Owner
 
 _MISSING: Any = object()
@@ -114,9 +110,7 @@ def is_followed(obj: object) -> bool:
         return bool(obj.__closure__ or obj.__dict__) and not _is_what_its_name_says(obj)
     if isinstance(obj, type):
         owner = origin.owner_of_module(obj.__module__)
-        return owner is Owner.USER or (
-            owner is Owner.INSTALLED and not _is_what_its_name_says(obj)
-        )
+        return owner is Owner.USER or (owner is Owner.INSTALLED and not _is_what_its_name_says(obj))
     if isinstance(obj, ModuleType):
         return origin.owner_of_loaded(obj) is Owner.USER
     if isinstance(obj, MethodType):
@@ -222,9 +216,7 @@ def reached_by(obj: Any) -> list[Reached]:
     ignored = _ignored.get()
     if not ignored:
         return found.items
-    return [
-        item for item in found.items if not is_ignored(item.label.partition(" ")[2], ignored)
-    ]
+    return [item for item in found.items if not is_ignored(item.label.partition(" ")[2], ignored)]
 
 
 def reached_in(
@@ -488,9 +480,7 @@ class _Found:
         for item in list(self.items):
             if item.kind in ("helper", "class"):
                 name = item.label.partition(" ")[2]
-                document = classes.documents(
-                    item.value, docstrings=facts.reads_docstrings
-                )
+                document = classes.documents(item.value, docstrings=facts.reads_docstrings)
                 self.items.append(Reached(f"attribute {name}.__doc__", "attribute", document))
 
     def _registry(self, function: Any) -> None:

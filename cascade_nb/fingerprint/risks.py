@@ -71,8 +71,25 @@ _MODULES = {
 # Names in network modules that do not go out by themselves.
 _QUIET = re.compile(r"(exceptions|codes|[A-Z]\w*(Error|Exception|Warning|Timeout)|PIPE|DEVNULL)$")
 _STATELESS_RANDOM = frozenset(
-    "Random SystemRandom seed setstate getstate RandomState Generator SeedSequence default_rng "
-    "BitGenerator PCG64 PCG64DXSM MT19937 Philox SFC64 set_state get_state".split()
+    [
+        "Random",
+        "SystemRandom",
+        "seed",
+        "setstate",
+        "getstate",
+        "RandomState",
+        "Generator",
+        "SeedSequence",
+        "default_rng",
+        "BitGenerator",
+        "PCG64",
+        "PCG64DXSM",
+        "MT19937",
+        "Philox",
+        "SFC64",
+        "set_state",
+        "get_state",
+    ]
 )
 _FRESH_GENERATORS = frozenset(
     {"random:Random", "numpy.random:default_rng", "numpy.random:RandomState"}

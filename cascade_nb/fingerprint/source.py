@@ -5,7 +5,6 @@ only if compiling it now gives the very code object that would run, positions ap
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -142,11 +141,7 @@ def _of_code(code: CodeType, pieces: list[Piece]) -> Piece | None:
     """The piece that `code` was compiled from, of those with its name that begin on its line."""
     if len(pieces) <= 1:
         return pieces[0] if pieces else None
-    spans = [
-        span
-        for span in code.co_positions()
-        if None not in span and span[2:] != (0, 0)
-    ]
+    spans = [span for span in code.co_positions() if None not in span and span[2:] != (0, 0)]
     around = [piece for piece in pieces if spans and _contains(piece.node, spans)]
     if not around:
         return None

@@ -1,0 +1,400 @@
+"""A key: what a computation is asked under, and the list of reasons for it.
+
+A key is a Merkle hash over parts, each with a label in the user's words: the code, each helper,
+class and variable that it reaches, each argument, and what mutable state these share. Everything
+is looked up and hashed anew at each call.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from blake3 import blake3
+
+from cascade_nb.errors import FingerprintError
+from cascade_nb.fingerprint import origin, previews, risks
+from cascade_nb.fingerprint.code import facts_of
+from cascade_nb.fingerprint.normal import digest, text
+from cascade_nb.fingerprint.reach import (
+    Reached,
+    ignoring,
+    is_followed,
+    is_ignored,
+    own_digest,
+    reached_by,
+    reached_in,
+)
+from cascade_nb.fingerprint.risks import Risk
+from cascade_nb.fingerprint.values import walk
+
+if TYPE_CHECKING:
+    from cascade_nb.fingerprint.cells import CellCode
+
+__all__ = ["Key", "Risk", "cell_key", "changed_parts", "code_digest", "function_key"]
+
+_FORMAT = b"cascade key 1"
+_CODE_KINDS = frozenset({"helper", "class", "module"})
+_SESSION_PARTS = ("reads", "environment ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """What a computation is asked under.
+
+    `digest` is the key, 64 hex digits, `parts` maps labels ("code", "argument x", "global K",
+    "helper clean") to hex digests, `risks` lists what no key can see. `previews()` gives short
+    texts of values by label, of none whose name is ignored or looks like a secret's.
+    """
+
+    digest: str
+    parts: Mapping[str, str]
+    risks: tuple[Risk, ...]
+    previews: Callable[[], Mapping[str, str]] = field(compare=False)
+
+
+def function_key(
+    function: Any,
+    arguments: Mapping[str, Any],
+    *,
+    ignore: frozenset[str] = frozenset(),
+    version: str | None = None,
+    reads: Sequence[str] = (),
+    budget: int | None = None,
+) -> Key:
+    """The key of a call of `function` with `arguments`, bound and with their defaults.
+
+    Args:
+        function: a function, method, class, partial or other callable.
+        arguments: values by the names of their parameters.
+        ignore: names of arguments and globals that are left out everywhere.
+        version: any text of the user's.
+        reads: paths, folders and globs whose content is part of the key.
+        budget: bytes that may be hashed for one part before `BudgetExceeded` is raised.
+
+    Raises:
+        FingerprintError: something that can be reached has no fingerprint.
+        BudgetExceeded: it would take long; to be called again in a thread, without a budget.
+    """
+    if ignore:
+        with ignoring(ignore):
+            return _function_key(function, arguments, ignore, version, reads, budget)
+    return _function_key(function, arguments, ignore, version, reads, budget)
+
+
+def _function_key(
+    function: Any,
+    arguments: Mapping[str, Any],
+    ignore: frozenset[str],
+    version: str | None,
+    reads: Sequence[str],
+    budget: int | None,
+) -> Key:
+    assembly = _Assembly(budget)
+    assembly.root(function)
+    for name, value in arguments.items():
+        if name not in ignore:
+            assembly.value(f"argument {name}", value)
+    assembly.follow()
+    return assembly.key(version, reads)
+
+
+def cell_key(
+    code: CellCode,
+    namespace: Mapping[str, Any],
+    *,
+    inputs: frozenset[str] | None = None,
+    ignore: frozenset[str] = frozenset(),
+    version: str | None = None,
+    reads: Sequence[str] = (),
+    extra: Mapping[str, Any] | None = None,
+    budget: int | None = None,
+) -> Key:
+    """The key of a cell's run in `namespace`.
+
+    Args:
+        code: the analysed cell.
+        namespace: the session's globals.
+        inputs: where given, the only names whose values count; code is followed all the same.
+        ignore: names that are left out everywhere.
+        version: any text of the user's.
+        reads: paths, folders and globs whose content is part of the key.
+        extra: further values that count, by label.
+        budget: as for `function_key`, whose errors these are too.
+    """
+    assembly = _Assembly(budget)
+    with ignoring(ignore):
+        assembly.parts["code"] = code.digest
+        assembly.risks += code.risks
+        found = reached_in(namespace, code.roots, code.imports, code.environment)
+        for item in found:
+            name = item.label.partition(" ")[2]
+            if is_ignored(name, ignore):
+                continue
+            if item.kind == "global" and inputs is not None and name not in inputs:
+                continue
+            assembly.take("cell", item)
+        for name in sorted(code.conditional | code.deletes):
+            if not is_ignored(name, ignore):
+                assembly.bind("cell", f"exists {name}", str(name in namespace))
+        for label, value in (extra or {}).items():
+            assembly.value(label, value)
+        assembly.follow()
+    return assembly.key(version, reads)
+
+
+class _Assembly:
+    """A key in the making."""
+
+    def __init__(self, budget: int | None) -> None:
+        self.parts: dict[str, str] = {}
+        self.risks: list[Risk] = []
+        self._budget = budget
+        self._queue: list[tuple[str, Any]] = []
+        self._labels: dict[Any, str] = {}
+        self._bindings: list[str] = []
+        self._mutables: dict[int, list[tuple[str, int]]] = {}
+        self._values: dict[str, Any] = {}
+        self._draws: dict[str, list[Risk]] = {}
+        self._seeded: set[str] = set()
+
+    def root(self, function: Any) -> None:
+        """Begin with what is called."""
+        self._labels[id(function)] = "code"
+        self.parts["code"] = own_digest(function)
+        self._queue.append(("code", function))
+
+    def follow(self) -> None:
+        """Take in all that what is queued can reach."""
+        for label, code in self._queue:
+            if type(code) is FunctionType and is_followed(code):
+                found_risks = facts_of(code.__code__).risks
+                if found_risks:
+                    self.risks += found_risks
+            for item in reached_by(code):
+                self.take(label, item)
+
+    def take(self, source: str, item: Reached) -> None:
+        """Take in one thing that the code labelled `source` reaches."""
+        kind = item.kind
+        if kind in _CODE_KINDS:
+            target = self._labels.get(id(item.value))
+            if target is None:
+                target = self._free(item.label, item.value)
+                self._labels[id(item.value)] = target
+                self.parts[target] = own_digest(item.value)
+                self._queue.append((target, item.value))
+        elif kind == "name":
+            target = item.value
+            self._name(item)
+        elif kind == "distribution":
+            self.parts[f"distribution {item.label}"] = _text_digest(item.value)
+            self._values[f"distribution {item.label}"] = item.value
+            return
+        elif kind == "environment":
+            target = f"environment {item.label}"
+            present = "absent" if item.value is None else f"present {item.value}"
+            self.parts[target] = _text_digest(present)
+            self._values[target] = item.value
+        elif kind == "absent":
+            target = item.label
+            self.parts[target] = _text_digest("absent")
+        else:
+            known = None if item.place is None else self._labels.get(item.place)
+            target = known or self._free(item.label, item.value)
+            if known is None:
+                if item.place is not None:
+                    self._labels[item.place] = target
+                self.value(target, item.value)
+        self.bind(source, item.label, target)
+
+    def bind(self, source: str, name: str, target: str) -> None:
+        """Note what a name in the code labelled `source` means."""
+        self._bindings += (source, name, target)
+
+    def _name(self, item: Reached) -> None:
+        name = item.value
+        seeds = risks.SEEDS.get(name)
+        if seeds is not None:
+            self._seeded.add(seeds)
+        message = risks.of_name(name, bare_call=item.bare_call)
+        if message is not None:
+            risk = Risk(line=item.line, name=name.replace(":", "."), message=message)
+            generator = risks.generator_of(name)
+            if generator is None:
+                self.risks.append(risk)
+            else:
+                self._draws.setdefault(generator, []).append(risk)
+
+    def _free(self, label: str, value: Any) -> str:
+        """A label that no part has yet: qualified by the module where two would clash."""
+        if label not in self.parts:
+            return label
+        module = getattr(value, "__module__", None)
+        kind, _, name = label.partition(" ")
+        if isinstance(module, str):
+            label = f"{kind} {module}.{name}"
+        number, free = 1, label
+        while free in self.parts:
+            number += 1
+            free = f"{label} ({number})"
+        return free
+
+    def value(self, label: str, value: Any) -> None:
+        """Take in a value as the part `label`."""
+        try:
+            walked = walk(value, path=label, budget=self._budget)
+        except FingerprintError as error:
+            raise _explained(error, label, value) from error
+        self.parts[label] = walked.digest
+        self._values[label] = value
+        if walked.distributions:
+            for name in walked.distributions:
+                version = origin.version_of(name)
+                self.parts[f"distribution {name}"] = _text_digest(version)
+                self._values[f"distribution {name}"] = version
+        for ordinal, mutable in enumerate(walked.mutables):
+            self._mutables.setdefault(id(mutable), []).append((label, ordinal))
+
+    def key(self, version: str | None, reads: Sequence[str]) -> Key:
+        """The key of all that was taken in."""
+        parts = self.parts
+        parts["names"] = _list_digest(self._bindings)
+        shared = [places for places in self._mutables.values() if len(places) > 1]
+        if shared:
+            flat = sorted(sorted(places) for places in shared if _spans_parts(places))
+            if flat:
+                parts["sharing"] = digest(
+                    b"sharing",
+                    *(_list_text([f"{label} {n}" for label, n in places]) for places in flat),
+                )
+        parts["python"] = _PYTHON
+        if version is not None:
+            parts["version"] = _text_digest(version)
+        if reads:
+            parts["reads"] = _reads_digest(reads)
+        for generator, found in self._draws.items():
+            if generator not in self._seeded:
+                self.risks += found
+        values = self._values
+        joined = "".join(sorted(label + "\0" + part for label, part in parts.items()))
+        hasher = blake3(_FORMAT)
+        hasher.update(joined.encode("utf-8", "surrogatepass"))
+        return Key(
+            digest=hasher.hexdigest(),
+            parts=parts,
+            risks=tuple(dict.fromkeys(self.risks)),
+            previews=lambda: previews.of_values(values),
+        )
+
+
+def _spans_parts(places: list[tuple[str, int]]) -> bool:
+    """Whether an object occurs in more than one part, a function's own defaults not counted.
+
+    A call with its default left out and one that gives an equal value share a key.
+    """
+    labels = {label for label, _ in places}
+    own_defaults = {
+        f"default {label.removeprefix('argument ')}"
+        for label in labels
+        if label.startswith("argument ")
+    }
+    return len(labels - own_defaults) > 1
+
+
+def _explained(error: FingerprintError, label: str, value: Any) -> FingerprintError:
+    kind, _, name = label.partition(" ")
+    root = name.partition(".")[0] if kind in ("global", "closure") else name
+    ignorable = kind in ("argument", "global", "closure", "default")
+    message = str(error)
+    if ignorable and "ignore=" not in message:
+        message = f"{message}; leave it out with ignore=[{root!r}]"
+    return FingerprintError(message, path=error.path, ignore=root if ignorable else None)
+
+
+@lru_cache(maxsize=4096)
+def _text_digest(value: str) -> str:
+    return digest(b"text", text(value))
+
+
+_PYTHON = _text_digest(f"{sys.version_info.major}.{sys.version_info.minor}")
+
+
+def _list_text(items: Iterable[str]) -> bytes:
+    return b"".join(map(text, items))
+
+
+def _list_digest(items: Iterable[str]) -> str:
+    return _tuple_digest(tuple(items))
+
+
+@lru_cache(maxsize=4096)
+def _tuple_digest(items: tuple[str, ...]) -> str:
+    return digest(b"list", _list_text(items))
+
+
+def _reads_digest(reads: Sequence[str]) -> str:
+    """Names and contents of the files that paths, folders and globs name now."""
+    forms: list[bytes] = []
+    for pattern in sorted(set(reads)):
+        forms.append(text(pattern))
+        for path in _files_of(os.path.expanduser(pattern)):
+            relative = os.path.relpath(path) if os.path.isabs(path) else os.path.normpath(path)
+            forms += [text(relative.replace(os.sep, "/")), text(_file_digest(path))]
+    return digest(b"reads", *forms)
+
+
+def _files_of(pattern: str) -> list[str]:
+    found: list[str] = []
+    paths = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
+    for path in paths:
+        if not os.path.isdir(path):
+            found.append(path)
+            continue
+        for folder, folders, names in os.walk(path):
+            folders.sort()
+            found += [os.path.join(folder, name) for name in names]
+    return sorted(set(found))
+
+
+def _file_digest(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            hasher = blake3()
+            while chunk := file.read(1 << 20):
+                hasher.update(chunk)
+    except OSError as error:
+        raise FingerprintError(f"{path} is named in reads and cannot be read: {error}") from error
+    return hasher.hexdigest()
+
+
+def code_digest(function: Any) -> str:
+    """The fingerprint of a function's own code, without what it reaches."""
+    return own_digest(function)
+
+
+def changed_parts(before: Key, after: Key) -> list[str]:
+    """The labels of the parts that differ, but for files and environment: what a run changed."""
+    labels = sorted(before.parts.keys() | after.parts.keys())
+    return [
+        label
+        for label in labels
+        if before.parts.get(label) != after.parts.get(label)
+        and not label.startswith(_SESSION_PARTS)
+    ]
+
+
+def describe_change(
+    old_parts: Mapping[str, str],
+    new_parts: Mapping[str, str],
+    old_previews: Mapping[str, str],
+    new_previews: Mapping[str, str],
+) -> str:
+    """What differs between two keys, in one line; empty where nothing does."""
+    return previews.describe_change(old_parts, new_parts, old_previews, new_previews)

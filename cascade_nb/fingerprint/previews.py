@@ -1,0 +1,152 @@
+"""Short texts about values and changes, for people; they never leave the machine."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+
+_LENGTH = 80
+_SECRET = re.compile(
+    r"secret|token|passw|pwd|api_?key|access_?key|credential|auth|private|cookie|bearer|_key$"
+    r"|^key$|dsn|conn(ection)?_?str",
+    re.IGNORECASE,
+)
+_CREDENTIALS = re.compile(r"://[^/\s@]+@")
+_SHOWN_TYPES = (
+    int,
+    float,
+    complex,
+    bool,
+    str,
+    bytes,
+    type(None),
+    list,
+    tuple,
+    dict,
+    set,
+    frozenset,
+)
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _LENGTH
+_short.maxlevel = 3
+
+
+def looks_secret(name: str) -> bool:
+    """Whether a name is one that people give to secrets."""
+    return bool(_SECRET.search(name))
+
+
+def of_values(values: Mapping[str, Any]) -> dict[str, str]:
+    """Short texts of values by label; none for labels and contents that look like secrets."""
+    shown = {}
+    for label, value in values.items():
+        if not looks_secret(label):
+            text = _preview(value)
+            if text is not None:
+                shown[label] = text
+    return shown
+
+
+def _preview(value: Any) -> str | None:
+    if type(value) not in _SHOWN_TYPES:
+        return _outline(value)
+    if _holds_secret(value, 3):
+        return None
+    text = _repr(value)
+    if _CREDENTIALS.search(text):
+        return None
+    return text if len(text) <= _LENGTH else text[: _LENGTH - 3] + "..."
+
+
+def _repr(value: Any) -> str:
+    if _is_plain(value, 3):
+        return " ".join(_short.repr(value).split())
+    # The repr of anything else is the user's code, and may be slow or worse.
+    return f"{type(value).__name__} of {len(value)}"
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    if type(value) not in _SHOWN_TYPES:
+        return False
+    if isinstance(value, dict):
+        items = [*list(value)[:6], *list(value.values())[:6]]
+    elif isinstance(value, list | tuple | set | frozenset):
+        items = list(value)[:8]
+    else:
+        return True
+    return depth > 0 and all(_is_plain(item, depth - 1) for item in items)
+
+
+def _holds_secret(value: Any, depth: int) -> bool:
+    if isinstance(value, dict):
+        named = any(isinstance(name, str) and looks_secret(name) for name in value)
+        return named or (depth > 0 and any(_holds_secret(v, depth - 1) for v in value.values()))
+    if isinstance(value, list | tuple):
+        return depth > 0 and any(_holds_secret(item, depth - 1) for item in value[:100])
+    return False
+
+
+def _outline(value: Any) -> str | None:
+    cls = type(value)
+    name = f"{cls.__module__}.{cls.__qualname__}".removeprefix("builtins.")
+    shape = getattr(value, "shape", None) if cls.__module__ != "__main__" else None
+    if isinstance(shape, tuple) and all(isinstance(size, int) for size in shape):
+        return f"{name} of shape {shape}"[:_LENGTH]
+    return name[:_LENGTH]
+
+
+def describe_change(
+    old_parts: Mapping[str, str],
+    new_parts: Mapping[str, str],
+    old_previews: Mapping[str, str],
+    new_previews: Mapping[str, str],
+) -> str:
+    """What differs between two keys, in one line; empty where nothing does."""
+    changed = [
+        label
+        for label in sorted(old_parts.keys() | new_parts.keys(), key=_rank)
+        if old_parts.get(label) != new_parts.get(label)
+    ]
+    telling = [label for label in changed if label not in ("names", "sharing")] or changed
+    texts = []
+    for label in telling[:3]:
+        if label not in old_parts:
+            texts.append(f"{_quoted(label)} is new")
+        elif label not in new_parts:
+            texts.append(f"{_quoted(label)} is gone")
+        else:
+            before, after = old_previews.get(label), new_previews.get(label)
+            shown = f": {before} -> {after}" if before and after and before != after else ""
+            texts.append(f"{_quoted(label)} changed{shown}")
+    if len(telling) > 3:
+        texts.append(f"and {len(telling) - 3} more")
+    return "; ".join(texts)
+
+
+_ORDER = (
+    "code", "argument", "input", "global", "closure", "default", "helper", "class", "attribute",
+    "reads", "environment", "distribution", "version", "python",
+)  # fmt: skip
+_WORDS = {
+    "names": "what a name in the code refers to",
+    "sharing": "which values share an object",
+    "code": "code",
+    "reads": "a file listed in reads",
+    "version": "version",
+    "python": "Python's version",
+}
+
+
+def _rank(label: str) -> tuple[int, str]:
+    kind = label.partition(" ")[0]
+    return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER), label)
+
+
+def _quoted(label: str) -> str:
+    if label in _WORDS:
+        return _WORDS[label]
+    kind, _, name = label.partition(" ")
+    return f"{kind} `{name}`" if name else kind
