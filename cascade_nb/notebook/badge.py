@@ -32,7 +32,7 @@ _LINE_STYLE = (
     "color:var(--jp-ui-font-color1,inherit);padding:0 8px;overflow-wrap:anywhere"
 )
 _CID_STYLE = (
-    "-webkit-user-select:all;user-select:all;cursor:text;background:none;color:inherit;"
+    "-webkit-user-select:all;user-select:all;cursor:text;background:none;color:inherit;padding:0;"
     "font-family:var(--jp-code-font-family,monospace);font-size:0.92em"
 )
 

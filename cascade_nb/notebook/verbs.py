@@ -16,22 +16,18 @@ from cascade_nb.loop import run_sync
 from cascade_nb.notebook import ledger, panel
 from cascade_nb.wording import one_line, plural
 
-Words = list[str]
-
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One verb: what it takes, what it does for people, and the function that does it.
+    """One verb: what it takes, if anything, what it does for people, and the function for it.
 
-    `least` and `most` are how many words it takes; `stored` says that they name stored results.
+    `stored` says that what it takes is the name, CID or key of a stored result.
     """
 
     name: str
     takes: str
     does: str
-    run: Callable[[Any, Words], None]
-    least: int = 0
-    most: int = 0
+    run: Callable[[Any, str], None]
     stored: bool = False
 
     @property
@@ -48,15 +44,16 @@ def run_verb(shell: Any, line: str) -> None:
     """
     from IPython.core.error import UsageError
 
+    word, *rest = line.split(maxsplit=1) or [""]
+    if not word:
+        panel.show(shell)
+        return
     try:
-        words = _split(line)
-        if not words:
-            panel.show(shell)
-            return
-        verb = _verb(words.pop(0))
-        if not verb.least <= len(words) <= verb.most:
+        verb = _verb(word)
+        given = _unquoted(rest[0]) if rest else ""
+        if bool(given) is not bool(verb.takes):
             raise ConfigurationError(f"usage: {verb.usage}")
-        verb.run(shell, words)
+        verb.run(shell, given)
     except (ConfigurationError, BackendError) as error:
         raise UsageError(str(error)) from None
 
@@ -78,6 +75,12 @@ def uninstall(shell: Any) -> None:
     panel.close(shell)
 
 
+def help_text() -> str:
+    """A line for each verb, for the magic's own help."""
+    width = max(len(verb.usage) for verb in VERBS.values())
+    return "\n".join(f"{verb.usage:<{width}}  {verb.does}" for verb in VERBS.values())
+
+
 def completions(line: str) -> list[str]:
     """What may stand at the end of `line`, the text of a `%cascade` line up to the cursor."""
     words = line.split()[1:]
@@ -85,7 +88,7 @@ def completions(line: str) -> list[str]:
     if not words:
         return [name for name in VERBS if name.startswith(beginning)]
     verb = VERBS.get(words[0])
-    if verb is None or not verb.stored or len(words) > verb.most:
+    if verb is None or not verb.stored or len(words) > 1:
         return []
     entries = run_sync(catalog.list_entries(_store()))
     known = {shlex.quote(entry.name) for entry in entries}
@@ -104,11 +107,13 @@ def _complete(_shell: Any, event: Any) -> list[str]:
         return []
 
 
-def _split(line: str) -> Words:
+def _unquoted(text: str) -> str:
+    """`text` without its quotes, if it is one quoted word: names of cells have spaces in them."""
     try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise ConfigurationError(f"%cascade {one_line(line, 60)}: {error}") from None
+        words = shlex.split(text)
+    except ValueError:
+        words = []
+    return words[0] if len(words) == 1 else text.strip()
 
 
 def _verb(word: str) -> Verb:
@@ -129,31 +134,31 @@ def _store() -> Any:
     return store
 
 
-def _ls(_shell: Any, _words: Words) -> None:
+def _ls(_shell: Any, _given: str) -> None:
     print(catalog.table(run_sync(catalog.list_entries(_store()))))
 
 
-def _show(_shell: Any, words: Words) -> None:
-    entries = run_sync(catalog.find(_store(), words[0]))
+def _show(_shell: Any, given: str) -> None:
+    entries = run_sync(catalog.find(_store(), given))
     print("\n\n".join(map(catalog.details, entries)))
 
 
-def _stats(_shell: Any, _words: Words) -> None:
+def _stats(_shell: Any, _given: str) -> None:
     print(f"session: {ledger.session().totals()}")
     print(f"store:   {catalog.summary(run_sync(catalog.stats(_store())))}")
 
 
-def _use(_shell: Any, words: Words) -> None:
-    configure(store=words[0])
+def _use(_shell: Any, given: str) -> None:
+    configure(store=given)
     print(f"store: {catalog.describe(_store())}")
 
 
-def _forget(_shell: Any, words: Words) -> None:
-    removed = run_sync(catalog.forget(_store(), words[0]))
-    print(f"forgot {plural(len(removed), 'result')} of {one_line(words[0], 60)}")
+def _forget(_shell: Any, given: str) -> None:
+    removed = run_sync(catalog.forget(_store(), given))
+    print(f"forgot {plural(len(removed), 'result')} of {one_line(given, 60)}")
 
 
-def _clear(shell: Any, _words: Words) -> None:
+def _clear(shell: Any, _given: str) -> None:
     store = _store()
     asked = not hasattr(shell, "kernel") and sys.stdin.isatty()
     if asked and not shell.ask_yes_no(f"remove everything from {catalog.describe(store)}? [y/N]"):
@@ -162,12 +167,12 @@ def _clear(shell: Any, _words: Words) -> None:
     print(f"removed {plural(run_sync(catalog.clear(store)), 'result')}")
 
 
-def _on(_shell: Any, _words: Words) -> None:
+def _on(_shell: Any, _given: str) -> None:
     configure(enabled=True)
     print("caching is on")
 
 
-def _off(_shell: Any, _words: Words) -> None:
+def _off(_shell: Any, _given: str) -> None:
     configure(enabled=False)
     print("caching is off: nothing is looked up or stored until `%cascade on`")
 
@@ -176,10 +181,10 @@ VERBS = {
     verb.name: verb
     for verb in (
         Verb("ls", "", "list the stored results", _ls),
-        Verb("show", "X", "all about one result", _show, 1, 1, stored=True),
+        Verb("show", "X", "all about one result", _show, stored=True),
         Verb("stats", "", "what the session saved and the store holds", _stats),
-        Verb("use", "STORE", "keep results in another store", _use, 1, 1),
-        Verb("forget", "X", "remove a result from the store", _forget, 1, 1, stored=True),
+        Verb("use", "STORE", "keep results in another store", _use),
+        Verb("forget", "X", "remove a result from the store", _forget, stored=True),
         Verb("clear", "", "remove everything from the store", _clear),
         Verb("on", "", "look up and store results", _on),
         Verb("off", "", "look up and store nothing", _off),

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -47,6 +49,17 @@ def test_alone_it_shows_the_session(shelf, say):
     assert say("") == say("   ") == ledgers.as_text(ledgers.session())
 
 
+def test_no_widgets_are_imported_until_used():
+    command = "import sys, cascade_nb.notebook.verbs; sys.exit('ipywidgets' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+
+
+def test_help_has_a_line_for_each_verb():
+    lines = verbs.help_text().splitlines()
+    assert len(lines) == len(verbs.VERBS)
+    assert lines[1].split("  ")[0] == "%cascade show X"
+
+
 def test_ls_lists(shelf, say):
     lines = say("ls").splitlines()
     assert len(lines) == 4
@@ -56,6 +69,7 @@ def test_ls_lists(shelf, say):
 def test_show_tells_all_of_what_it_names(shelf, say):
     told = say("show 'load data'")
     assert make_record("load data").key in told
+    assert say("show load data") == told
     assert say("show fit").count("record ") == 2
 
 
@@ -122,10 +136,10 @@ def test_a_bad_store_is_refused_and_the_old_one_stays(say):
         ("qqq x", "%cascade has no verb 'qqq'; there are: ls, show, stats, use, forget, clear, on"),
         ("show", "usage: %cascade show X"),
         ("forget", "usage: %cascade forget X"),
-        ("forget a b", "usage: %cascade forget X"),
+        ("forget a b", "nothing stored goes by 'a b'"),
         ("ls all", "usage: %cascade ls"),
         ("use", "usage: %cascade use STORE"),
-        ("show 'x", "%cascade show 'x: No closing quotation"),
+        ("show 'x", 'nothing stored goes by "\'x"'),
         ("show ft", "nothing stored goes by 'ft'; close: fit"),
         ("forget zzzz", "nothing stored goes by 'zzzz'; `ls` lists what there is"),
     ],
