@@ -1,0 +1,184 @@
+"""Openers for instances: class and state, as the class itself defines its state."""
+
+from __future__ import annotations
+
+import copyreg
+from collections.abc import Callable, Iterator, Sequence
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from cascade_nb.errors import FingerprintError
+from cascade_nb.fingerprint.kinds import Kind, Opened, sorted_state
+
+if TYPE_CHECKING:
+    from cascade_nb.fingerprint.walker import Walker
+
+# What a builtin holds, asked of the builtin itself: a derived class may override `__iter__`.
+_CONTENT: dict[type, Callable[[Any, Any], Sequence[Any]]] = {
+    tuple: lambda value, walker: tuple(tuple.__iter__(value)),
+    list: lambda value, walker: tuple(list.__iter__(value)),
+    dict: lambda value, walker: (*dict.keys(value), *dict.values(value)),
+    set: lambda value, walker: walker.canonical_order(set.__iter__(value)),
+    frozenset: lambda value, walker: walker.canonical_order(frozenset.__iter__(value)),
+    str: lambda value, walker: (str.__str__(value)[:],),
+    bytes: lambda value, walker: (bytes(memoryview(value)),),
+    bytearray: lambda value, walker: (bytes(memoryview(value)),),
+    int: lambda value, walker: (int.__int__(value),),
+    float: lambda value, walker: (float.__float__(value),),
+    complex: lambda value, walker: (complex.__complex__(value),),
+}
+_IMMUTABLE = (tuple, frozenset, str, bytes, int, float, complex)
+
+
+def kind_of_instances(cls: type) -> Kind:
+    """How the instances of a class are opened that has no opener of its own."""
+    if issubclass(cls, Iterator) and not isinstance(_defined(cls, "__next__"), FunctionType):
+        return Kind(_open_iterator, identity=True)
+    if cls.__module__.startswith("cascade_nb.") and hasattr(cls, "__cascade_key_parts__"):
+        return Kind(_open_cached, identity=False)
+    base = next((base for base in cls.__mro__ if base in _CONTENT), None)
+    if base is not None and not _reduces(cls, base) and _python_bases(cls, base):
+        changes = base not in _IMMUTABLE or cls.__dictoffset__ != 0 or bool(_slots(cls))
+        return Kind(_opener_of_builtin(cls, base), identity=changes)
+    if _reduces(cls, object) or _overrides(cls, object, "__getstate__"):
+        return Kind(open_reduced, identity=True)
+    if hasattr(cls, "__getnewargs_ex__") or hasattr(cls, "__getnewargs__"):
+        return Kind(open_reduced, identity=True)
+    if not _python_bases(cls, object):
+        return Kind(open_reduced, identity=True)
+    return Kind(_opener_of_plain(cls), identity=True)
+
+
+def _reduces(cls: type, base: type) -> bool:
+    """Whether the class says itself how it is to be pickled."""
+    return (
+        cls in copyreg.dispatch_table
+        or _overrides(cls, object, "__reduce_ex__")
+        or _overrides(cls, base, "__reduce__")
+    )
+
+
+def _overrides(cls: type, base: type, name: str) -> bool:
+    return getattr(cls, name) is not getattr(base, name)
+
+
+def _defined(cls: type, name: str) -> object:
+    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+
+
+def _python_bases(cls: type, last: type) -> bool:
+    """Whether all that an instance holds beyond a `last` lies in its `__dict__` and slots.
+
+    The size of an instance tells what a C type hides; it is how pickle finds it out, too.
+    """
+    words = len(_slots(cls)) + (cls.__dictoffset__ > 0) + (cls.__weakrefoffset__ > 0)
+    return cls.__itemsize__ == last.__itemsize__ and (
+        cls.__basicsize__ <= last.__basicsize__ + words * tuple.__itemsize__
+    )
+
+
+def _slots(cls: type) -> list[str]:
+    names = []
+    for base in cls.__mro__:
+        slots = vars(base).get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            if slot in ("__dict__", "__weakref__"):
+                continue
+            private = slot.startswith("__") and not slot.endswith("__")
+            owner = base.__name__.lstrip("_")
+            names.append(f"_{owner}{slot}" if private and owner else slot)
+    return sorted(set(names))
+
+
+def _opener_of_plain(cls: type) -> Callable[[Any, Walker], Opened]:
+    slots = _slots(cls)
+    has_dict = cls.__dictoffset__ != 0
+
+    def opener(value: Any, walker: Walker) -> Opened:
+        if not slots:
+            return _open_attributes(cls, value, walker) if has_dict else (b"instance", (cls,))
+        head, children = _open_attributes(cls, value, walker) if has_dict else (b"instance", (cls,))
+        return b"slots " + head, (*children, *_slot_state(value, slots))
+
+    return opener
+
+
+def _open_attributes(cls: type, value: Any, walker: Walker) -> Opened:
+    attributes = object.__getattribute__(value, "__dict__")
+    known = walker.number(attributes)
+    if known is not None:
+        return b"instance of shared state %d" % known, (cls,)
+    try:
+        names = sorted(attributes)
+    except TypeError:
+        return b"instance with odd names", (cls, tuple(attributes), *attributes.values())
+    return b"instance", (cls, tuple(names), *map(attributes.__getitem__, names))
+
+
+def _slot_state(value: Any, slots: list[str]) -> tuple[Any, ...]:
+    filled = []
+    for slot in slots:
+        try:
+            filled.append((slot, object.__getattribute__(value, slot)))
+        except AttributeError:
+            continue  # an empty slot
+    return sorted_state(filled)
+
+
+def _opener_of_builtin(cls: type, base: type) -> Callable[[Any, Walker], Opened]:
+    content = _CONTENT[base]
+    state = _opener_of_plain(cls)
+    own_state = _overrides(cls, object, "__getstate__")
+    tag = b"derived from " + base.__name__.encode() + b" "
+
+    def opener(value: Any, walker: Walker) -> Opened:
+        held = content(value, walker)
+        if own_state:
+            return tag + b"%d state" % len(held), (cls, *held, value.__getstate__())
+        head, children = state(value, walker)
+        return tag + b"%d " % len(held) + head, (*held, *children)
+
+    return opener
+
+
+def open_reduced(value: Any, walker: Walker) -> Opened:
+    """An instance by what `copyreg` or its `__reduce_ex__` tells of it."""
+    cls = type(value)
+    reducer = copyreg.dispatch_table.get(cls)
+    try:
+        reduced = value.__reduce_ex__(4) if reducer is None else reducer(value)
+    except TypeError as error:
+        raise FingerprintError("it has state that Python cannot see") from error
+    if isinstance(reduced, str):
+        return b"global", (cls, reduced)
+    told: list[Any] = [*reduced, None, None, None, None]
+    function, arguments, state, items, pairs, setter = told[:6]
+    head, children = _open_state(value, state, walker)
+    listed = None if items is None else tuple(items)
+    mapped = None if pairs is None else tuple(pairs)
+    return b"reduced " + head, (cls, function, arguments, listed, mapped, setter, *children)
+
+
+def _open_state(value: Any, state: Any, walker: Walker) -> Opened:
+    if type(state) is tuple and len(state) == 2 and type(state[1]) is dict:
+        attributes, slots = state
+    else:
+        attributes, slots = state, None
+    if type(attributes) is not dict or not all(type(name) is str for name in attributes):
+        return b"state", (state,)
+    children = sorted_state(attributes.items())
+    if attributes is getattr(value, "__dict__", None):
+        known = walker.number(attributes)
+        if known is not None:
+            children = (known,)
+    head = b"attributes %d" % len(children)
+    return head, children if slots is None else (*children, slots)
+
+
+def _open_iterator(value: Any, walker: Walker) -> Opened:
+    raise FingerprintError("an iterator changes as it is used")
+
+
+def _open_cached(value: Any, walker: Walker) -> Opened:
+    """A cached function counts as the function it wraps, and its version."""
+    return b"cached", (value.__wrapped__, dict(value.__cascade_key_parts__))

@@ -1,0 +1,113 @@
+"""Fingerprints of values: 64 hex digits that are equal for equal values alone.
+
+Exact by type and content, the sharing of mutable parts included; the same in every process, on
+every machine and under every Python version. Nothing is sampled, and neither `repr` nor addresses
+play a part. `cascade_nb.fingerprint.walker` tells the canonical form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+from cascade_nb.errors import FingerprintError
+from cascade_nb.fingerprint.opening import distributions_of_types, register_fingerprint
+from cascade_nb.fingerprint.paths import find_culprit
+from cascade_nb.fingerprint.walker import BudgetExceeded, Walker
+
+__all__ = [
+    "BudgetExceeded",
+    "Walked",
+    "fingerprint",
+    "register_fingerprint",
+    "shared_objects",
+    "walk",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """What a walk over a value found.
+
+    `mutables` are the objects in it that can be changed (and the owners of its arrays' memory), in
+    the order of the walk: those of two values with equal `digest` correspond one to one.
+    `distributions` are the installed ones that define the types met.
+    """
+
+    digest: str
+    mutables: tuple[object, ...]
+    distributions: frozenset[str]
+
+
+def walk(value: object, *, path: str = "value", budget: int | None = None) -> Walked:
+    """Fingerprint `value` and tell what was met.
+
+    `path` is what the value is called in errors (``argument x``). With a `budget`, in bytes, a
+    walk that would hash more is given up before it takes long.
+
+    Raises:
+        FingerprintError: something in it has no fingerprint; `path` leads there.
+        BudgetExceeded: it is larger than `budget`; each value counts for 64 bytes and its content.
+    """
+    walker = _walked(value, path, budget)
+    return Walked(
+        walker.digest().hex(),
+        tuple(walker.mutables),
+        distributions_of_types(walker.types) | walker.distributions,
+    )
+
+
+def fingerprint(value: object, *, path: str = "value", budget: int | None = None) -> str:
+    """The fingerprint of `value`, as 64 hex digits.
+
+    Args:
+        value: Anything; functions and classes of the user's count by their code and what it
+            reaches, those of installed distributions by their names.
+        path: What the value is called in errors.
+        budget: Bytes to hash at most; each value counts for 64 and its content.
+
+    Raises:
+        FingerprintError: something in it has no fingerprint; `path` leads there.
+        BudgetExceeded: it is larger than `budget`.
+
+    Example:
+        >>> fingerprint(1) == fingerprint(1.0)
+        False
+    """
+    return _walked(value, path, budget).digest().hex()
+
+
+def shared_objects(value: object) -> list[object]:
+    """The objects in `value` that can be changed, and the owners of its arrays' memory.
+
+    They come in the order of the walk, so that those of two values with equal fingerprints
+    correspond one to one. What is reached only through the globals of a function or the body of a
+    class is not among them.
+    """
+    walker = _walked(value, "value", None)
+    return walker.mutables[: walker.carried]
+
+
+def _walked(value: object, path: str, budget: int | None) -> Walker:
+    walker = Walker(budget=budget)
+    try:
+        walker.run(value)
+    except FingerprintError as error:
+        if error.path:
+            raise
+        _blame(value, path, error)
+    except RuntimeError as error:
+        reason = "it changed while it was read, or is nested too deeply"
+        raise FingerprintError(_message(path, value, reason), path=path) from error
+    return walker
+
+
+def _blame(value: object, path: str, error: FingerprintError) -> NoReturn:
+    where, culprit, reason = find_culprit(value, path) or (path, value, str(error))
+    raise FingerprintError(_message(where, culprit, reason), path=where) from error
+
+
+def _message(path: str, culprit: object, reason: str) -> str:
+    cls = type(culprit)
+    module = "" if cls.__module__ == "builtins" else f"{cls.__module__}."
+    return f"{path} (a {module}{cls.__qualname__}) cannot be fingerprinted: {reason}"
