@@ -28,6 +28,9 @@ P = ParamSpec("P")
 # A fork waits this long for writes of other threads.
 _FORK_PATIENCE_SECONDS = 5.0
 
+# A read may miss for so long that the folder was deleted.
+_SEEN_SECONDS = 0.1
+
 # Stores that a fork caught in the middle of a write: to close them could hang the child.
 _abandoned: list[OpenStore] = []
 
@@ -131,7 +134,7 @@ class DiskCacheBackend(ValueFace):
     async def _read(self, name: bytes) -> bytes | OnFile | None:
         """The row of that name, at once where nothing has to be opened or waited for."""
         store = self._store
-        if store is None or not store.rows.is_in_place():
+        if store is None or not store.rows.is_in_place(within=_SEEN_SECONDS):
             return await self._do(OpenStore.read, name)
         try:
             found = store.rows.read(name)
