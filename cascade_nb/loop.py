@@ -11,6 +11,7 @@ everything that suspends: a future of asyncio's would have nobody to wait for it
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
 import time
@@ -150,6 +151,17 @@ def _background() -> asyncio.AbstractEventLoop:
         # A forked child inherits the loop but not the thread that runs it.
         if _background_loop is None or _background_loop[0] != os.getpid():
             loop = asyncio.new_event_loop()
-            threading.Thread(target=loop.run_forever, name="cascade-nb loop", daemon=True).start()
+            thread = threading.Thread(target=loop.run_forever, name="cascade-nb loop", daemon=True)
+            thread.start()
+            atexit.register(_end, loop, thread, os.getpid())
             _background_loop = (os.getpid(), loop)
         return _background_loop[1]
+
+
+def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, pid: int) -> None:
+    """Close the background loop at exit, in the process that it belongs to."""
+    if os.getpid() == pid:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=1)
+        if not loop.is_running():
+            loop.close()

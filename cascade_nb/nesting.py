@@ -27,12 +27,16 @@ def make_reentrant(loop: asyncio.AbstractEventLoop) -> bool:
         return True
     with _lock:
         if not _loses_nothing(loop):
+            # Both packages put in an asyncio.run that reuses a loop and leaves it open: what a
+            # program's own asyncio.run does is not ours to change.
+            run = asyncio.run
             try:
                 import nest_asyncio2
             except ImportError:
                 _apply_with_parking(loop)
             else:
                 _apply_in_place_of_older(nest_asyncio2, loop)
+            asyncio.run = run
     return True
 
 
