@@ -12,7 +12,9 @@ _SHORT_CID = 16
 
 def one_line(text: str, limit: int = 200) -> str:
     """`text` on one line of at most `limit` characters, without control or bidi characters."""
-    line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else "\ufffd" for c in line)
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 

@@ -45,7 +45,7 @@ def make_record(name: str, seed: str | None = None, **changes: object) -> Record
         name="", cid=cid, fingerprint=digest, codec="tree/1", type="builtins.list", size=1_200_000
     )
     given = {
-        "kind": "function",
+        "kind": "value",
         "key": digest,
         "result": cid,
         "needs_code": False,

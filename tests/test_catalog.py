@@ -102,11 +102,11 @@ async def test_clear_and_stats_count():
     held = await catalog.stats(shelf)
     assert (held.entries, held.bytes) == (3, 5_000_000)
     assert held.seconds == pytest.approx(9.6)
-    assert held.kinds["function"] == catalog.Share(entries=2, size=2_400_000, seconds=6.4)
+    assert held.kinds["value"] == catalog.Share(entries=2, size=2_400_000, seconds=6.4)
     assert catalog.summary(held).splitlines() == [
         "3 results, 5.0 MB; 9.6 s of computing are kept",
         "  1 cell: 1.2 MB, 3.2 s",
-        "  2 functions: 2.4 MB, 6.4 s",
+        "  2 values: 2.4 MB, 6.4 s",
     ]
     assert json.loads(json.dumps(catalog.as_data(held)))["kinds"]["cell"]["entries"] == 1
     assert await catalog.clear(shelf) == 3
@@ -147,7 +147,7 @@ def test_table_and_details_read_well():
     entry = make_entry("a name\nof two lines", ttl=90.0)
     lines = catalog.table([entry, make_entry("b")]).splitlines()
     assert lines[0].split() == ["name", "kind", "CID", "size", "took", "age", "ttl"]
-    assert lines[1].startswith(f"a name of two lines  function  {entry.cid[:16]}…  1.2 MB  3.2 s")
+    assert lines[1].startswith(f"a name of two lines  value  {entry.cid[:16]}…  1.2 MB  3.2 s")
     assert lines[1].endswith("2 h  1 min 30 s")
     assert len(lines) == 3
     assert catalog.table([]) == "nothing is stored"

@@ -16,7 +16,7 @@ from cascade_nb.units import human_size
 from cascade_nb.wording import one_line
 
 # What a browser lays out at once without being felt; the text table has all.
-_MOST_ROWS = 200
+_MOST_ROWS = 100
 
 _STYLE = (
     "<style>"

@@ -87,7 +87,7 @@ def test_many_updates_make_no_models(shell, ledger):
         shell.run_cell("pass")
     assert set(widget_module._instances) == models
     assert "300 hits" in texts()[0]
-    assert "and 100 that ran before" in texts()[1]
+    assert "and 200 that ran before" in texts()[1]
 
 
 def test_it_is_brought_up_to_date_after_a_cell_and_only_if_something_changed(shell, ledger):

@@ -63,7 +63,7 @@ def test_help_has_a_line_for_each_verb():
 def test_ls_lists(shelf, say):
     lines = say("ls").splitlines()
     assert len(lines) == 4
-    assert lines[1].startswith("fit        function  bafkrei")
+    assert lines[1].startswith("fit        value  bafkrei")
 
 
 def test_show_tells_all_of_what_it_names(shelf, say):
@@ -83,7 +83,7 @@ def test_stats_tells_of_session_and_store(shelf, say):
     session, store, kind = say("stats").splitlines()
     assert session == "session: 1 hit, 0 misses, 0 bypasses; saved 3.2 s; results of 1.2 MB"
     assert store == "store:   3 results, 5.0 MB; 9.6 s of computing are kept"
-    assert kind == "  3 functions: 3.6 MB, 9.6 s"
+    assert kind == "  3 values: 3.6 MB, 9.6 s"
 
 
 def test_clear_in_a_notebook_does_not_ask(shelf, say):

@@ -1,0 +1,54 @@
+import pytest
+
+from cascade_nb.tasks import Status
+from cascade_nb.wording import one_line, plural, short_cid, text_table, time_spent
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("plain", "plain"),
+        ("  two\n\tlines  ", "two lines"),
+        ("bell\x07 escape\x1b[2J bidi\u202e", "bell\ufffd escape\ufffd[2J bidi\ufffd"),
+        ("größe 日本", "größe 日本"),
+        ("", ""),
+        ("x" * 30, "x" * 19 + "…"),
+        ("x" * 18 + " yy", "x" * 18 + "…"),
+    ],
+)
+def test_text_becomes_one_line(text, line):
+    assert one_line(text, 20) == line
+
+
+def test_cids_are_shortened_to_a_beginning():
+    cid = "bafkreicwizzhiillkrmtfnj62i47z4tiddkawnarkhzm4f74akjkd6664m"
+    assert cid.startswith(short_cid(cid).removesuffix("…"))
+    assert short_cid("short") == "short"
+
+
+def test_tables_align():
+    assert text_table(("a", "n"), [("xyz", "1"), ("", "100")], right=("n",)).splitlines() == [
+        "a      n",
+        "xyz    1",
+        "     100",
+    ]
+    assert text_table(("a", "b"), []) == "a  b"
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "text"),
+    [
+        (1, "hit", "1 hit"),
+        (0, "hit", "0 hits"),
+        (2, "miss", "2 misses"),
+        (3, "entry", "3 entries"),
+        (1234, "hit", "1,234 hits"),
+    ],
+)
+def test_plurals(count, noun, text):
+    assert plural(count, noun) == text
+
+
+def test_only_a_hit_saves_time():
+    assert time_spent(Status.HIT, seconds=0.1, saved=3) == "saved 3.0 s"
+    assert time_spent(Status.BYPASS, seconds=0.1, saved=0) == "took 100 ms"
