@@ -1,0 +1,7 @@
+"""The files that a computation reads: seen while it runs, checked before it is served again."""
+
+from cascade_nb.files.recorder import Recorder, inherit
+from cascade_nb.files.sight import content_digest, names_digest
+from cascade_nb.files.verification import verify
+
+__all__ = ["Recorder", "content_digest", "inherit", "names_digest", "verify"]
