@@ -11,6 +11,7 @@ from typing import Any
 
 from cascade_nb.content import cid as cids
 from cascade_nb.errors import ConfigurationError, IntegrityError
+from cascade_nb.policies.content import entry_of
 from cascade_nb.protocols import Forgets, Lists
 from cascade_nb.records import Entry, Record
 from cascade_nb.trust.secret import unseal
@@ -66,7 +67,7 @@ async def list_entries(store: object) -> list[Entry]:
         except IntegrityError:
             continue
         if record.key == key and not record.expired(now):
-            entries.append(_entry(record, cids.dag_cbor_cid(data)))
+            entries.append(entry_of(record))
     return entries
 
 
@@ -219,23 +220,6 @@ def _lists(store: object) -> Lists:
     if not isinstance(store, Lists):
         raise ConfigurationError(f"what is in {describe(store)} cannot be listed")
     return store
-
-
-def _entry(record: Record, record_cid: str) -> Entry:
-    return Entry(
-        key=record.key,
-        cid=record.result,
-        record_cid=record_cid,
-        kind=record.kind,
-        name=record.name,
-        created=record.created,
-        ttl=record.ttl,
-        seconds=record.seconds,
-        size=record.size,
-        needs_code=record.needs_code,
-        outputs=record.outputs,
-        producer=record.producer,
-    )
 
 
 def _canonical(wanted: str) -> str:

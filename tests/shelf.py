@@ -6,7 +6,8 @@ import hashlib
 import time
 from collections.abc import AsyncIterator
 
-from cascade_nb.content.cid import dag_cbor_cid, raw_cid
+from cascade_nb.content.cid import raw_cid
+from cascade_nb.policies.content import entry_of
 from cascade_nb.records import Entry, Output, Reads, Record
 from cascade_nb.tasks import Report, Status, TaskKind
 from cascade_nb.trust.secret import seal
@@ -64,21 +65,7 @@ def make_record(name: str, seed: str | None = None, **changes: object) -> Record
 
 def make_entry(name: str = "model", **changes: object) -> Entry:
     """What people see of `make_record`."""
-    record = make_record(name, **changes)  # type: ignore[arg-type]
-    return Entry(
-        key=record.key,
-        cid=record.result,
-        record_cid=dag_cbor_cid(record.to_bytes()),
-        kind=record.kind,
-        name=record.name,
-        created=record.created,
-        ttl=record.ttl,
-        seconds=record.seconds,
-        size=record.size,
-        needs_code=record.needs_code,
-        outputs=record.outputs,
-        producer=record.producer,
-    )
+    return entry_of(make_record(name, **changes))  # type: ignore[arg-type]
 
 
 def make_report(status: Status = Status.HIT, name: str = "model", **changes: object) -> Report:

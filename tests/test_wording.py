@@ -9,7 +9,7 @@ from cascade_nb.wording import one_line, plural, short_cid, text_table, time_spe
     [
         ("plain", "plain"),
         ("  two\n\tlines  ", "two lines"),
-        ("bell\x07 escape\x1b[2J bidi\u202e", "bell\ufffd escape\ufffd[2J bidi\ufffd"),
+        ("bell\x07 esc\x1b[2J bidi\u202e", "bell\ufffd esc\ufffd[2J bidi\ufffd"),
         ("größe 日本", "größe 日本"),
         ("", ""),
         ("x" * 30, "x" * 19 + "…"),
