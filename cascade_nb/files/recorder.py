@@ -11,7 +11,7 @@ from typing import Any
 from cascade_nb.errors import logger
 from cascade_nb.files import audit
 from cascade_nb.files.places import absolute, working_folder
-from cascade_nb.files.sight import ABSENT, look
+from cascade_nb.files.sight import ABSENT, Sight, look
 from cascade_nb.files.trace import Trace
 from cascade_nb.records import Reads
 
@@ -155,11 +155,13 @@ def _on_open(traces: Sequence[Trace], name: Any, _: str | None, flags: int) -> N
 
 def _opened(traces: Sequence[Trace], path: str, *, reading: bool, writing: bool) -> None:
     traces = [trace for trace in traces if trace.counts(path)]
-    if not traces or not audit.is_data(path):
+    if all(trace.has_found(path) for trace in traces):
+        sight: Sight | None = ABSENT  # found before, which is what counts
+    elif audit.is_data(path):
+        # Hashed now: this is the content that the run is about to see.
+        sight = look(path)
+    else:
         return
-    # Hashed now: this is the content that the run is about to see.
-    known = all(trace.has_found(path) for trace in traces)
-    sight = ABSENT if known else look(path)
     if sight is not None:  # else a folder, a pipe, a terminal
         for trace in traces:
             trace.opened(path, sight, reading=reading, writing=writing)
