@@ -34,7 +34,9 @@ def kind_of_instances(cls: type) -> Kind:
     """How the instances of a class are opened that has no opener of its own."""
     if issubclass(cls, Iterator) and not isinstance(_defined(cls, "__next__"), FunctionType):
         return Kind(_open_iterator, identity=True)
-    if cls.__module__.startswith("cascade_nb.") and hasattr(cls, "__cascade_key_parts__"):
+    if cls.__name__ == "cython_function_or_method":
+        return Kind(_open_compiled, identity=False)
+    if str(cls.__module__).startswith("cascade_nb.") and hasattr(cls, "__cascade_key_parts__"):
         return Kind(_open_cached, identity=False)
     base = next((base for base in cls.__mro__ if base in _CONTENT), None)
     if base is not None and not _reduces(cls, base) and _python_bases(cls, base):
@@ -150,7 +152,7 @@ def open_reduced(value: Any, walker: Walker) -> Opened:
     except TypeError as error:
         raise FingerprintError("it has state that Python cannot see") from error
     if isinstance(reduced, str):
-        return b"global", (cls, reduced)
+        return b"global", (cls, reduced, getattr(value, "__module__", None))
     told: list[Any] = [*reduced, None, None, None, None]
     function, arguments, state, items, pairs, setter = told[:6]
     head, children = _open_state(value, state, walker)
@@ -182,3 +184,8 @@ def _open_iterator(value: Any, walker: Walker) -> Opened:
 def _open_cached(value: Any, walker: Walker) -> Opened:
     """A cached function counts as the function it wraps, and its version."""
     return b"cached", (value.__wrapped__, dict(value.__cascade_key_parts__))
+
+
+def _open_compiled(value: Any, walker: Walker) -> Opened:
+    """A function of a Cython module, which is installed or named after its own source."""
+    return b"compiled", (value.__module__, value.__qualname__)

@@ -222,7 +222,23 @@ def _memoryview(value: memoryview, walker: Walker) -> Opened:
 
 @exactly(types.MethodType)
 def _method(value: types.MethodType, walker: Walker) -> Opened:
+    generator = _global_generator(value.__self__)
+    if generator is not None:
+        return b"builtin", (generator, value.__name__, None)
     return b"method", (value.__func__, value.__self__)
+
+
+def _global_generator(owner: object) -> str | None:
+    """The module whose functions draw from `owner`, a generator that moves at every draw.
+
+    ``random.random`` is a method of a hidden instance; it counts by its name, without its state.
+    """
+    if owner is getattr(random, "_inst", None):
+        return "random"
+    mtrand = sys.modules.get("numpy.random.mtrand")
+    if mtrand is not None and owner is getattr(mtrand, "_rand", None):
+        return "numpy.random"
+    return None
 
 
 @exactly(types.BuiltinFunctionType)
@@ -231,12 +247,9 @@ def _builtin(value: Any, walker: Walker) -> Opened:
     if owner is None or isinstance(owner, types.ModuleType):
         module = value.__module__ or getattr(owner, "__name__", "")
         return b"builtin", (module, value.__qualname__, owner)
-    if owner is getattr(random, "_inst", None):
-        # The module's own generator moves at every draw; `random.random` is only a name for it.
-        return b"builtin", ("random", value.__name__, None)
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None and owner is numpy_random.mtrand._rand:
-        return b"builtin", ("numpy.random", value.__name__, None)
+    generator = _global_generator(owner)
+    if generator is not None:
+        return b"builtin", (generator, value.__name__, None)
     return b"builtin method", (value.__name__, owner)
 
 
