@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -278,6 +279,8 @@ class ContentCachePolicy:
         if earlier is None:
             return "first run"
         parts, previews = earlier
+        if parts == key.parts:
+            return "its result is no longer stored: expired, evicted or forgotten"
         return keys.describe_change(parts, key.parts, previews, key.previews())
 
     async def _read_note(self, task: Task) -> tuple[Mapping[str, str], Mapping[str, str]] | None:
@@ -403,9 +406,10 @@ def _changed_inputs(task: Task, key: Key, *, budget: int | None) -> str:
     if task.kind is TaskKind.CELL or task.subject is None:
         return ""
     try:
-        return ", ".join(keys.changed_parts(key, key_of(task, budget=budget)))
+        changed = keys.changed_parts(key, key_of(task, budget=budget))
     except FingerprintError as error:
         return error.path or "inputs"
+    return ", ".join(re.sub(r" (.+)", r" `\1`", label) for label in changed)
 
 
 def _pack(task: Task, outcome: Outcome, *, budget: int | None) -> Package:
