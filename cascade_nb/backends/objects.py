@@ -67,10 +67,18 @@ class Objects:
         except FileNotFoundError:
             return False
 
+    def make_folder(self, path: str) -> None:
+        """Make the folder that a content file is to lie in."""
+        # One by one: os.makedirs gives its mode to the last alone.
+        for folder in (self._objects, os.path.dirname(path)):
+            with suppress(FileExistsError):
+                os.mkdir(folder, 0o700)
+
     def remove(self, cid: str) -> None:
-        """Remove the file, if it is there."""
-        with suppress(FileNotFoundError):
-            os.unlink(self.path(cid))
+        """Remove the file, if it is there; what is no CID never has one."""
+        if _CID.fullmatch(cid):
+            with suppress(FileNotFoundError):
+                os.unlink(self.path(cid))
 
     # Drafts.
 
@@ -102,6 +110,8 @@ class Objects:
         """Put all content files out of the way at once, and remove them beside the work."""
         trash = os.path.join(self._session, f"trash-{secrets.token_hex(4)}")
         try:
+            if not os.listdir(self._objects):
+                return
             os.rename(self._objects, trash)
         except FileNotFoundError:
             return
@@ -167,7 +177,7 @@ class Draft:
         try:
             os.replace(self._path, place)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+            self._objects.make_folder(place)
             os.replace(self._path, place)
 
     def settled(self) -> None:

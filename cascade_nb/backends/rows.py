@@ -221,7 +221,9 @@ class Rows:
                 f" FROM Cache WHERE rowid IN ({marks}) AND raw = 1",
                 tuple(numbers),
             )
-        found = {number: (name, _value([columns])) for number, name, *columns in rows}
+        found = {
+            number: (_checked_name(name), _value([columns])) for number, name, *columns in rows
+        }
         ordered = [found[number] for number in numbers if number in found]
         return [(name, value) for name, value in ordered if isinstance(value, bytes)]
 
@@ -285,7 +287,7 @@ class Rows:
     def needs(self, record: bytes) -> set[bytes]:
         """The contents that the record needs."""
         rows = self._sql("SELECT content FROM Needs WHERE record = ?", (record,))
-        return {content for (content,) in rows}
+        return {_checked_name(content) for (content,) in rows}
 
     def need(self, record: bytes, contents: Sequence[bytes]) -> None:
         """Let the record need these contents alone; they and its note go with it."""
@@ -331,7 +333,7 @@ class Rows:
                 " ORDER BY access_time LIMIT 1",
                 (besides,),
             ).fetchone()
-        return None if row is None else row[0]
+        return None if row is None else _checked_name(row[0])
 
     def _sql(self, query: str, arguments: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         cursor: sqlite3.Cursor = self._cache._con.execute(query, arguments)
@@ -354,6 +356,12 @@ def _connect(path: str, timeout: float) -> sqlite3.Connection:
     # What a planted database brings along is not to be trusted with functions.
     connection.execute("PRAGMA trusted_schema = 0")
     return connection
+
+
+def _checked_name(name: object) -> bytes:
+    if type(name) is not bytes:
+        raise DamagedTableError("a row's name is not bytes")
+    return name
 
 
 def _value(rows: Sequence[Sequence[Any]]) -> bytes | OnFile | None:
