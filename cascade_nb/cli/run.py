@@ -10,21 +10,16 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
 from cascade_nb.cli import notebooks, witness
+from cascade_nb.cli.progress import Tally, cell_line, compared, first_words
 from cascade_nb.config import STORE_VARIABLE
 from cascade_nb.errors import CascadeError, ConfigurationError
-from cascade_nb.tasks import Status
-from cascade_nb.units import human_seconds
-from cascade_nb.wording import one_line, plural, time_spent
-
-PLAIN = "ran"
-_COUNTED = ("hit", "miss", "bypass")
+from cascade_nb.wording import one_line
 
 
 class CellFailedError(CascadeError):
@@ -33,32 +28,6 @@ class CellFailedError(CascadeError):
     def __init__(self, message: str, *, traceback: str = "") -> None:
         super().__init__(message)
         self.traceback = traceback
-
-
-@dataclass(slots=True)
-class Tally:
-    """What the cache did in one run; `saved` and `seconds` (the whole run) are in seconds."""
-
-    cells: dict[str, int] = field(default_factory=dict)
-    functions: dict[str, int] = field(default_factory=dict)
-    saved: float = 0.0
-    seconds: float = 0.0
-
-    def note(self, deeds: list[dict[str, Any]]) -> None:
-        """Count what a cell did: `deeds` as the witness in its kernel told them."""
-        for deed in deeds:
-            counts = self.cells if deed["kind"] == "cell" else self.functions
-            counts[deed["status"]] = counts.get(deed["status"], 0) + deed["runs"]
-            self.saved += deed["saved"]
-
-    def __str__(self) -> str:
-        plain = self.cells.get(PLAIN, 0)
-        said = [human_seconds(self.seconds)]
-        said.append(f"cells: {_counted(self.cells, all_of_them=True)}, {plain} plain")
-        if self.functions:
-            said.append(f"functions: {_counted(self.functions)}")
-        said.append(f"saved {human_seconds(self.saved)}")
-        return "; ".join(said)
 
 
 def run_notebook(path: Path, *, target: Path | None, repeat: int, store: str | None) -> int:
@@ -100,12 +69,6 @@ def run_notebook(path: Path, *, target: Path | None, repeat: int, store: str | N
         notebooks.write(executed, target)
         click.echo(f"wrote {target}")
     return 0
-
-
-def compared(times: list[float]) -> str:
-    """The seconds of each run, and how the last stands to the first, in a line."""
-    told = ", ".join(f"run {n} {human_seconds(t)}" for n, t in enumerate(times, start=1))
-    return f"{told}: the last is {times[0] / max(times[-1], 1e-9):.1f} times as fast as the first"
 
 
 class NotebookRun:
@@ -187,7 +150,7 @@ class NotebookRun:
         self._began = time.perf_counter()
         self._cell = cell
         if sys.stdout.isatty():
-            click.echo(f"[{self._place}] running  {_first_words(cell.source)}", nl=False)
+            click.echo(f"[{self._place}] running  {first_words(cell.source)}", nl=False)
 
     async def _after_cell(
         self, cell: Any, cell_index: int, execute_reply: dict[str, Any] | None, **_: Any
@@ -195,17 +158,10 @@ class NotebookRun:
         took = time.perf_counter() - self._began
         failed = execute_reply is not None and execute_reply["content"]["status"] == "error"
         deeds = await self._ask()
-        self.tally.note(deeds)
-        cells = [deed for deed in deeds if deed["kind"] == "cell"]
-        if not cells:
-            status = "failed" if failed else PLAIN
-            self.tally.note([{**_NOTHING, "kind": "cell", "status": status}])
-            line = _line(status, f"took {human_seconds(took)}", _first_words(cell.source))
-        else:
-            line = _cell_line(cells[-1])
-        line += _functions(deeds)
+        self.tally.note(deeds, failed=failed)
         if sys.stdout.isatty():
             click.echo("\r\x1b[K", nl=False)
+        line = cell_line(deeds, source=cell.source, seconds=took, failed=failed)
         click.echo(f"[{self._place}] {line}")
 
     async def _ask(self) -> list[dict[str, Any]]:
@@ -222,49 +178,6 @@ class NotebookRun:
     def _shown_traceback(self) -> str:
         errors = [o for o in self._cell.outputs if o["output_type"] == "error"]
         return "\n".join(errors[-1]["traceback"]) if errors else ""
-
-
-_NOTHING = {"runs": 1, "seconds": 0.0, "saved": 0.0, "reason": ""}
-
-
-def _line(status: str, spent: str, name: str) -> str:
-    return f"{status:<11}  {spent:<14}  {name}"
-
-
-def _cell_line(deed: dict[str, Any]) -> str:
-    status = Status(deed["status"])
-    spent = time_spent(status, seconds=deed["seconds"], saved=deed["saved"])
-    told = bool(deed["reason"]) and status is not Status.HIT
-    reason = f" ({one_line(deed['reason'], 80)})" if told else ""
-    return _line(status.value, spent, one_line(deed["name"], 60) + reason)
-
-
-def _functions(deeds: list[dict[str, Any]]) -> str:
-    """What cached functions did in a cell, as the end of its line."""
-    told = [
-        f"{one_line(deed['name'], 40)} {plural(deed['runs'], deed['status'])}"
-        for deed in deeds
-        if deed["kind"] == "function"
-    ]
-    return f" [{', '.join(told)}]" if told else ""
-
-
-def _counted(counts: dict[str, int], *, all_of_them: bool = False) -> str:
-    """The counts by status, in words; those that are 0 only where `all_of_them` are wanted."""
-    other = [status for status in counts if status not in (*_COUNTED, PLAIN)]
-    told = [
-        plural(counts.get(status, 0), status)
-        for status in _COUNTED
-        if all_of_them or counts.get(status)
-    ]
-    told += [f"{counts[status]} {status}" for status in other]
-    return ", ".join(told)
-
-
-def _first_words(source: str) -> str:
-    lines = [line.strip() for line in source.splitlines()]
-    code = [line for line in lines if line and not line.startswith("#")]
-    return one_line((code or lines)[0], 50)
 
 
 def _environment(store: str | None) -> dict[str, str]:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cascade_nb.cli import main, run
+from cascade_nb.cli import main
 from cascade_nb.cli.notebooks import read
 from tests.cli.test_notebooks import save
 
@@ -169,14 +169,3 @@ def test_an_interrupt_ends_the_kernel_and_the_run(tmp_path):
     assert (process.returncode, err.strip()) == (130, "cascade: interrupted")
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "up").read_text()), 0)
-
-
-@pytest.mark.parametrize(
-    ("times", "told"),
-    [
-        ([34.0, 2.0], "run 1 34 s, run 2 2.0 s: the last is 17.0 times as fast as the first"),
-        ([1.0, 1.0, 2.0], "run 1 1.0 s, run 2 1.0 s, run 3 2.0 s: the last is 0.5 times as fast"),
-    ],
-)
-def test_times_are_compared(times, told):
-    assert run.compared(times).startswith(told)
