@@ -74,7 +74,8 @@ def _apply_with_parking(loop: asyncio.BaseEventLoop) -> None:
     run_nested = kind.run_until_complete
 
     def run_until_complete(self: Any, future: Any) -> Any:
-        outer, parked = getattr(self, _PARKED), []
+        parked: list[Handle] = []
+        outer = getattr(self, _PARKED)
         setattr(self, _PARKED, parked)
         try:
             return run_nested(self, future)
@@ -84,11 +85,10 @@ def _apply_with_parking(loop: asyncio.BaseEventLoop) -> None:
 
     setattr(kind, _PARKED, None)
     kind.run_until_complete = run_until_complete
-    if Handle._run is not _run_or_park:  # type: ignore[attr-defined]
-        Handle._run = _run_or_park  # type: ignore[attr-defined]
+    Handle._run = _run_or_park  # type: ignore[method-assign]
 
 
-_run = Handle._run  # type: ignore[attr-defined]
+_run = Handle._run
 
 
 def _run_or_park(self: Any) -> None:

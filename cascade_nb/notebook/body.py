@@ -96,7 +96,7 @@ def parse(shell: Any, cell: str, *, raw_cell: str = "") -> Body:
         filename=filename,
         tree=tree,
         asynchronous=shell.autoawait and _awaits(shell, tree, filename),
-        shows_nothing=DisplayHook.semicolon_at_end_of_expression(source),
+        shows_nothing=DisplayHook.semicolon_at_end_of_expression(source),  # type: ignore[no-untyped-call]
     )
 
 

@@ -242,9 +242,9 @@ class Recorder:
             return {str(key): self._plain(value) for key, value in data.items()}
         if isinstance(data, list | tuple):
             return [self._plain(value) for value in data]
-        for kind in (bool, int, float, str, bytes):
-            if isinstance(data, kind):
-                return kind(data)
+        plain = next((k for k in (int, float, str, bytes) if isinstance(data, k)), None)
+        if plain is not None:
+            return plain(data)
         self.refuse(f"it displays a {type(data).__name__} that cannot be stored")
         return None
 
@@ -269,6 +269,16 @@ class Recorder:
             event[1] = {"text/plain": repr(widget)}
             kept.append(event)
         self.events[:] = kept
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """What is put out inside is part of no cell's record; badges are shown so."""
+    token = _recorder.set(None)
+    try:
+        yield
+    finally:
+        _recorder.reset(token)
 
 
 class _Patch:

@@ -13,7 +13,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-_PLAIN = "get_ipython().run_cell_magic('cascade', "
+from cascade_nb.notebook.effects import may_seed
+
+_CALL = "get_ipython().run_cell_magic"
+_PLAIN = f"{_CALL}('cascade', "
 AWAITED = "await get_ipython().magics_manager.registry['CascadeMagics'].awaited({!r}, {!r})\n"
 
 
@@ -27,6 +30,8 @@ class _Running(threading.local):
 class TopLevel:
     """Knows at which depth code runs, and awaits `%%cascade` at depth 0.
 
+    `has_seeded` tells whether a cell that has run may have seeded a global random generator.
+
     ``%%time`` and its like transform their bodies too, but cannot await; they run inside a cell,
     which is how they are told apart. The cells of each thread count apart, as subshells have some.
     """
@@ -35,9 +40,13 @@ class TopLevel:
         self._shell = shell
         self._running = _Running()
         self._at_end: list[Callable[[], None]] = []
+        self.has_seeded = False
 
     def install(self) -> None:
         """Begin to listen; may be called from within a cell, as `%load_ext` is."""
+        history = self._shell.history_manager
+        cells = history.input_hist_raw if history is not None else ()
+        self.has_seeded = any(map(may_seed, cells))
         if self._shell.displayhook.exec_result is not None:
             self._running.cells.append(None)
         self._shell.events.register("pre_run_cell", self._begin)
@@ -64,9 +73,8 @@ class TopLevel:
         """Await a cell that is one plain call of our magic, where that can be awaited."""
         if len(lines) != 1 or not lines[0].startswith(_PLAIN) or not self._can_await():
             return lines
-        call = ast.parse(lines[0].strip(), mode="eval").body
-        assert isinstance(call, ast.Call)
-        _, line, body = (ast.literal_eval(argument) for argument in call.args)
+        arguments = lines[0].strip().removeprefix(_CALL)
+        _, line, body = ast.literal_eval(arguments)
         # IPython says best itself that a body is missing.
         return [AWAITED.format(line, body)] if body else lines
 
@@ -87,8 +95,8 @@ class TopLevel:
         # IPython announces the end of an empty cell, but not its beginning.
         if result is not None and not (result.info.raw_cell or "").strip():
             return
-        if self._running.cells:
-            self._running.cells.pop()
+        info = self._running.cells.pop() if self._running.cells else None
+        self.has_seeded = self.has_seeded or (info is not None and may_seed(info.raw_cell))
         if not self._running.cells:
             actions, self._at_end = self._at_end, []
             for action in actions:

@@ -1,0 +1,204 @@
+"""The magics: `%%cascade` above a cell, and `%cascade` with its verbs."""
+
+# IPython's decorators of magics have no types.
+# mypy: disallow-untyped-calls=False, disallow-untyped-decorators=False
+
+from __future__ import annotations
+
+import contextvars
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from traitlets import Bool, TraitError, Unicode, validate
+
+from cascade_nb.config import configure
+from cascade_nb.errors import ConfigurationError
+from cascade_nb.notebook import badge, effects
+from cascade_nb.notebook.body import parse
+from cascade_nb.notebook.capture import unrecorded
+from cascade_nb.notebook.cell import Cell, Wishes
+from cascade_nb.notebook.tracebacks import CleanTracebacks
+from cascade_nb.notebook.transformer import TopLevel
+from cascade_nb.tasks import Options, Retry
+from cascade_nb.units import parse_duration
+
+
+@magics_class
+class CascadeMagics(Magics):
+    """Cells that are computed once."""
+
+    store = Unicode("", help="Where results go: memory://, a path, or disk:///path?size=20GB.").tag(
+        config=True
+    )
+    badges = Bool(True, help="Whether each cached cell shows what the cache did for it.").tag(
+        config=True
+    )
+
+    def __init__(self, shell: Any, **kwargs: Any) -> None:
+        super().__init__(shell, **kwargs)
+        self._top_level = TopLevel(shell)
+        self._tracebacks = CleanTracebacks(shell)
+        self._seeding_modules: dict[str, tuple[float, bool]] = {}
+
+    @validate("store")
+    def _check_store(self, proposal: Any) -> Any:
+        try:
+            if proposal["value"]:
+                configure(store=proposal["value"])
+        except ConfigurationError as error:
+            raise TraitError(str(error)) from None
+        return proposal["value"]
+
+    def install(self) -> None:
+        """Begin to await top-level cells, and to clean tracebacks."""
+        self._top_level.install()
+        self._tracebacks.install()
+
+    def remove(self) -> None:
+        """Leave the shell as found."""
+        self._tracebacks.remove()
+        self._top_level.remove()
+
+    @magic_arguments()
+    @argument("-n", "--name", help="What to call the cell; not part of the key.")
+    @argument("-i", "--inputs", help="The names it depends on, instead of those found: a,b")
+    @argument("-o", "--outputs", help="The names to store, instead of those found: a,b")
+    @argument("--ignore", help="Names left out of the key: a,b")
+    @argument("--ttl", help="How long the result is served: seconds, or 90s, 15m, 12h, 7d.")
+    @argument("--version", help="Any text; part of the key.")
+    @argument(
+        "--reads",
+        action="append",
+        metavar="PATH",
+        help="A file, folder or glob whose content is part of the key; may be repeated.",
+    )
+    @argument("--retry", type=int, metavar="N", help="How often to try a cell that raises.")
+    @argument("--refresh", action="store_true", help="Compute again, and store the result.")
+    @argument("--no-replay", action="store_true", help="A hit shows no recorded output.")
+    @argument("--quiet", action="store_true", help="Show no badge.")
+    @no_var_expand
+    @cell_magic
+    def cascade(self, line: str, cell: str) -> None:
+        """Run the cell once; from then on bring back what it bound, changed and showed.
+
+        The cell is computed again as soon as anything changes that it depends on: its code, the
+        variables, functions and classes that it reads, or the files that it opens.
+        """
+        run, quiet = self._opened(line, cell)
+        try:
+            run.perform_here()
+        finally:
+            self._show_badge(run, quiet)
+
+    async def awaited(self, line: str, cell: str) -> None:
+        """Do the same for a cell at top level, which the kernel awaits."""
+        run, quiet = self._opened(line, cell)
+        before = contextvars.copy_context()
+        try:
+            await run.perform()
+        finally:
+            self._show_badge(run, quiet)
+        if not run.awaits:
+            self._top_level.at_end(_carried_over(before, contextvars.copy_context()))
+
+    @no_var_expand
+    @line_magic("cascade")
+    def verbs(self, line: str) -> None:
+        """Look at what is cached and manage it; alone, show the session's panel."""
+        from cascade_nb.notebook.verbs import run_verb
+
+        run_verb(self.shell, line)
+
+    def _opened(self, line: str, cell: str) -> tuple[Cell, bool]:
+        wishes, quiet = parse_wishes(line)
+        body = parse(self.shell, cell, raw_cell=self._top_level.raw_cell)
+        seeded = self._top_level.has_seeded or self._modules_may_seed()
+        return Cell(self.shell, body, wishes, seeded=seeded), quiet
+
+    def _show_badge(self, run: Cell, quiet: bool) -> None:
+        if run.report is not None and self.badges and not quiet:
+            with unrecorded():
+                badge.show(run.report)
+
+    def _modules_may_seed(self) -> bool:
+        """Whether a module in the working folder may have seeded a generator."""
+        here = str(Path.cwd())
+        found = False
+        for module in list(sys.modules.values()):
+            path = getattr(module, "__file__", None)
+            if not isinstance(path, str) or not path.startswith(here) or "site-packages" in path:
+                continue
+            found = found or self._file_may_seed(path)
+        return found
+
+    def _file_may_seed(self, path: str) -> bool:
+        try:
+            modified = Path(path).stat().st_mtime
+            known = self._seeding_modules.get(path)
+            if known is None or known[0] != modified:
+                text = Path(path).read_text(encoding="utf-8", errors="replace")
+                known = self._seeding_modules[path] = (modified, effects.may_seed(text))
+        except OSError:
+            return False
+        return known[1]
+
+
+def parse_wishes(line: str) -> tuple[Wishes, bool]:
+    """What the line of a cell asks for, and whether it wants no badge.
+
+    Raises:
+        UsageError: an option is not known or has a bad value.
+    """
+    try:
+        given = parse_argstring(CascadeMagics.cascade, line)
+        retry = Retry(max_attempts=1 if given.retry is None else given.retry)
+        wishes = Wishes(
+            name=given.name or "",
+            inputs=None if given.inputs is None else frozenset(_names("inputs", given.inputs)),
+            outputs=None if given.outputs is None else tuple(_names("outputs", given.outputs)),
+            replays=not given.no_replay,
+            options=Options(
+                ttl=None if given.ttl is None else parse_duration(given.ttl),
+                ignore=frozenset(_names("ignore", given.ignore or "")),
+                version=given.version,
+                reads=tuple(given.reads or ()),
+                retry=retry,
+                refresh=given.refresh,
+            ),
+        )
+    except ValueError as error:
+        # Bad values, and quotes that do not close.
+        raise UsageError(str(error)) from None
+    return wishes, given.quiet
+
+
+def _names(option: str, text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if not name.isidentifier():
+            raise ConfigurationError(f"--{option} takes names like a,b: {name!r} is none")
+    return names
+
+
+def _carried_over(before: contextvars.Context, after: contextvars.Context) -> Callable[[], None]:
+    """What sets the context variables that a run has set.
+
+    A plain cell that does not await runs in the kernel's own context, where they stay: numpy's
+    print options and decimal's precision are such.
+    """
+    changed = {
+        variable: value
+        for variable, value in after.items()
+        if before.get(variable, before) is not value
+    }
+
+    def carry() -> None:
+        for variable, value in changed.items():
+            variable.set(value)
+
+    return carry

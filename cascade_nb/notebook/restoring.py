@@ -1,0 +1,178 @@
+"""A hit: the cell's names come back, all of them or none.
+
+First `prepare` runs the cell's definitions again, so that stored instances find their classes; then
+`restore` binds what was decoded, checks that the definitions are what they were, and only then
+changes inputs in place. Each says why the stored result does not hold in this session, if so, and
+has then put every name back.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from cascade_nb.errors import FingerprintError
+from cascade_nb.fingerprint.cells import CellCode
+from cascade_nb.fingerprint.values import fingerprint
+from cascade_nb.notebook import effects
+from cascade_nb.notebook.bindings import definition_digest, imported, shown_names
+from cascade_nb.notebook.body import Body
+from cascade_nb.notebook.in_place import Graft
+from cascade_nb.tasks import CellResult
+
+_ABSENT = object()
+
+
+class Restoration:
+    """Restores one cell in one session; once.
+
+    `seeded` tells whether the session has seeded its random generators, `seeds` whether the cell
+    itself does.
+    """
+
+    def __init__(
+        self, shell: Any, code: CellCode, body: Body, *, seeded: bool, seeds: bool
+    ) -> None:
+        self._shell = shell
+        self._namespace: dict[str, Any] = shell.user_ns
+        self._code = code
+        self._body = body
+        self._seeded = seeded
+        self._seeds = seeds
+        self._before: dict[str, Any] | None = None
+        self._waiting: list[ast.stmt] = []
+        self.values: list[Any] = []
+        self.done = False
+
+    def prepare(self, recorded: Mapping[str, Any]) -> str:
+        """Run the definitions, given the effects of the stored result."""
+        plan = recorded["names"]
+        reason = effects.refused(recorded["session"], seeded=self._seeded)
+        reason = reason or self._doubted(plan["unsure"])
+        if reason:
+            return reason
+        self._before = dict(self._namespace)
+        # A definition must not see what a name was bound to before the cell bound it.
+        for name in plan["bound"]:
+            self._namespace.pop(name, None)
+        for statement in self._definitions():
+            try:
+                self._run(statement)
+            except NameError:
+                self._waiting.append(statement)  # It needs a value that the cell computed.
+            except Exception as error:
+                self.abandon()
+                return f"line {statement.lineno} fails now: {type(error).__name__}: {error}"
+        return ""
+
+    def restore(self, result: CellResult) -> str:
+        """Bind and change all that the cell did, after `prepare`."""
+        plan = result.effects["names"]
+        try:
+            reason = self._bind(plan, result.outputs)
+            graft = Graft()
+            reason = reason or self._plan_changes(graft, plan["in_place"], result.outputs)
+        except Exception as error:
+            reason = f"it cannot be restored: {type(error).__name__}: {error}"
+        if reason:
+            self.abandon()
+            return reason
+        self._change(graft, plan, result)
+        effects.restore(result.effects["session"], seeded=self._seeded or self._seeds)
+        self.done = True
+        return ""
+
+    def abandon(self) -> None:
+        """Put every name back to what it was before `prepare`."""
+        if self._before is not None:
+            self._namespace.clear()
+            self._namespace.update(self._before)
+            self._before = None
+
+    def _doubted(self, unsure: Mapping[str, str]) -> str:
+        for name, digest in unsure.items():
+            try:
+                if name in self._namespace and fingerprint(self._namespace[name]) == digest:
+                    continue
+            except FingerprintError:
+                pass  # Then it is not what it was.
+            return f"{name} was something else before"
+        return ""
+
+    def _definitions(self) -> list[ast.stmt]:
+        """The statements to run again, as the shell would have compiled them."""
+        analysed, mine = self._code.tree.body, self._body.tree.body
+        wanted = {id(statement) for statement in self._code.definitions}
+        if len(analysed) != len(mine):
+            return list(self._code.definitions)  # An AST transformer has added or removed some.
+        pairs = zip(analysed, mine, strict=True)
+        return [statement for original, statement in pairs if id(original) in wanted]
+
+    def _run(self, statement: ast.stmt) -> None:
+        from IPython.utils.capture import capture_output
+
+        compiler = self._shell.compile
+        code = compiler(ast.Module([statement], []), self._body.filename, "exec")
+        # What it puts out is in the record.
+        with capture_output():
+            exec(code, self._shell.user_global_ns, self._namespace)  # noqa: S102 - the cell
+
+    def _bind(self, plan: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:
+        shown = set(shown_names(len(outputs) + len(plan["references"])))
+        names = {n: v for n, v in outputs.items() if n not in shown}
+        self._namespace.update(names)
+        for statement in self._waiting:
+            self._run(statement)
+        for name, reference in plan["references"].items():
+            if name not in shown:
+                value = self._referred(reference)
+                if value is _ABSENT:
+                    return f"{name} refers to {reference[-1]}, which is not there"
+                self._namespace[name] = value
+        for name, digest in plan["definitions"].items():
+            if name not in self._namespace:
+                return f"{name} is not defined again"
+            if definition_digest(name, self._namespace[name]) != digest:
+                return f"the definition of {name} gives something else now"
+        for name in plan["deleted"]:
+            self._namespace.pop(name, None)
+        return ""
+
+    def _referred(self, reference: list[str]) -> Any:
+        kind, *where = reference
+        if kind == "name":
+            return self._namespace.get(where[0], _ABSENT)
+        module = importlib.import_module(where[0])
+        if kind == "module":
+            return module
+        found = imported(where[0], where[1])
+        return _ABSENT if found is None else found
+
+    def _plan_changes(
+        self, graft: Graft, in_place: Mapping[str, Any], outputs: Mapping[str, Any]
+    ) -> str:
+        assert self._before is not None  # noqa: S101 - prepare came first
+        for name, change in in_place.items():
+            if name not in self._before or name not in outputs:
+                return f"{name} is not there to be changed"
+            reason = graft.add(self._before[name], outputs[name], change["kept"], change["counts"])
+            if reason:
+                return f"{name}: {reason}"
+        return ""
+
+    def _change(self, graft: Graft, plan: Mapping[str, Any], result: CellResult) -> None:
+        """From here on nothing can fail that was foreseen."""
+        assert self._before is not None  # noqa: S101 - prepare came first
+        graft.apply()
+        for name in plan["bound"]:
+            if name in plan["in_place"]:
+                self._namespace[name] = self._before[name]
+            elif name in self._namespace and name in result.outputs:
+                self._namespace[name] = graft.swap(result.outputs[name])
+        for name in shown_names(plan["shown"]):
+            if name in result.outputs:
+                self.values.append(graft.swap(result.outputs[name]))
+            elif name in plan["references"]:
+                self.values.append(self._referred(plan["references"][name]))
