@@ -21,6 +21,7 @@ _REGISTERED: dict[type, Callable[[Any], object]] = {}
 _LIBRARIES = {
     "numpy": "cascade_nb.fingerprint.arrays",
     "pandas": "cascade_nb.fingerprint.frames",
+    "pyarrow": "cascade_nb.fingerprint.arrow",
 }
 _loaded: set[str] = set()
 _found: WeakKeyDictionary[type, Kind | None] = WeakKeyDictionary()
