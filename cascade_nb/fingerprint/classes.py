@@ -48,7 +48,6 @@ _PYTHONS_OWN = frozenset(
         "__attrs_attrs__",
         "__attrs_own_setattr__",
         "__attrs_props__",
-        "_field_defaults",
         "__replace__",
         "__class_getitem__",
     ]
@@ -69,7 +68,7 @@ _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _GENERATED_FILES = ("<string>", "<attrs generated")
 
 
-def own_digest(cls: type) -> str:
+def own_digest(cls: Any) -> str:
     """What a class is by itself: its name, its slots and how it is used as an enum or protocol."""
     slots = cls.__dict__.get("__slots__", ())
     slots = (slots,) if isinstance(slots, str) else tuple(str(slot) for slot in slots)
@@ -79,7 +78,7 @@ def own_digest(cls: type) -> str:
     )
 
 
-def members(cls: type) -> Iterator[tuple[str, Any]]:
+def members(cls: Any) -> Iterator[tuple[str, Any]]:
     """The members of a class by itself that count, by name; and its fields and annotations."""
     own = cls.__dict__
     generated = "__dataclass_fields__" in own or "__attrs_attrs__" in own or "_fields" in own
@@ -88,7 +87,7 @@ def members(cls: type) -> Iterator[tuple[str, Any]]:
         value = own[name]
         if name in _PYTHONS_OWN or isinstance(value, _SLOTS) or name.startswith("__pydantic_"):
             continue
-        if generated and _is_generated(value):
+        if generated and name.startswith("_") and _is_generated(value):
             continue
         if is_enum:
             if name in cls.__members__ or (name in _ENUMS_OWN and not _is_users(value)):
@@ -173,8 +172,10 @@ def _attrs_value(value: Any) -> Any:
 
 def _pydantic_fields(own: Any) -> tuple[Any, ...]:
     decorators = own.get("__pydantic_decorators__")
-    kinds = ("validators", "field_validators", "root_validators", "field_serializers")
-    kinds += ("model_serializers", "model_validators", "computed_fields")
+    kinds = (
+        *("validators", "field_validators", "root_validators", "field_serializers"),
+        *("model_serializers", "model_validators", "computed_fields"),
+    )
     marks = tuple(
         (kind, tuple(sorted(getattr(decorators, kind, {})))) for kind in kinds if decorators
     )

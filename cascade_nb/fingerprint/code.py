@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import ast
 import dis
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from types import CodeType
 
-from cascade_nb.fingerprint.names import Reader, Use, function_scope
+from cascade_nb.fingerprint.names import Reader
 from cascade_nb.fingerprint.normal import NormalForm, bytecode, digest, text
 from cascade_nb.fingerprint.risks import Risk
+from cascade_nb.fingerprint.scopes import Use, function_scope
 from cascade_nb.fingerprint.source import Piece, find_source
 
 # Whoever names one of these may read docstrings, or the annotations of functions.
@@ -152,6 +154,12 @@ def _order(use: Use) -> tuple[str, tuple[str, ...], int, bool]:
     return use.root, use.attributes, use.level, use.bare_call
 
 
+def asks_about_code(node: ast.AST) -> tuple[bool, bool]:
+    """Whether code may read docstrings, and whether it may read annotations."""
+    words = identifiers(node)
+    return not words.isdisjoint(_DOCSTRING_READERS), not words.isdisjoint(_ANNOTATION_READERS)
+
+
 def identifiers(node: ast.AST) -> set[str]:
     """Every name, attribute and text in the code."""
     words: set[str] = set()
@@ -214,7 +222,7 @@ def _collect(code: CodeType, free: frozenset[str], uses: dict[Use, Use]) -> None
             continue
         close()
         chain = None
-        if step.opname == "LOAD_CONST" and isinstance(name, int):
+        if step.opname in ("LOAD_CONST", "LOAD_SMALL_INT") and isinstance(name, int):
             level = name
         elif step.opname in _NAME_LOADS or (step.opname in _FREE_LOADS and name in free):
             chain = Use(name, line=line)
@@ -247,7 +255,7 @@ def _environment_of(code: CodeType) -> tuple[str, ...]:
     """Without source, every text beside a use of the environment may name a variable."""
     if _names_in(code).isdisjoint({"environ", "getenv"}):
         return ()
-    return tuple(sorted(word for word in _texts_in(code) if word.isidentifier()))
+    return tuple(sorted(word for word in _texts_in(code) if re.fullmatch(r"[^=\s\0]{1,255}", word)))
 
 
 def _names_in(code: CodeType) -> set[str]:

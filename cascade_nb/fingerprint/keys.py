@@ -25,6 +25,7 @@ from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.reach import (
     Reached,
     ignoring,
+    is_code,
     is_followed,
     is_ignored,
     own_digest,
@@ -140,7 +141,7 @@ def cell_key(
             if item.kind == "global" and inputs is not None and name not in inputs:
                 continue
             assembly.take("cell", item)
-        for name in sorted(code.conditional | code.deletes):
+        for name in sorted(code.conditional):
             if not is_ignored(name, ignore):
                 assembly.bind("cell", f"exists {name}", str(name in namespace))
         for label, value in (extra or {}).items():
@@ -166,9 +167,13 @@ class _Assembly:
 
     def root(self, function: Any) -> None:
         """Begin with what is called."""
-        self._labels[id(function)] = "code"
-        self.parts["code"] = own_digest(function)
-        self._queue.append(("code", function))
+        if is_code(function):
+            self._labels[id(function)] = "code"
+            self.parts["code"] = own_digest(function)
+            self._queue.append(("code", function))
+        else:
+            # A callable of a class of one's own: its state counts, and through it its class.
+            self.value("code", function)
 
     def follow(self) -> None:
         """Take in all that what is queued can reach."""
@@ -225,7 +230,7 @@ class _Assembly:
             self._seeded.add(seeds)
         message = risks.of_name(name, bare_call=item.bare_call)
         if message is not None:
-            risk = Risk(line=item.line, name=name.replace(":", "."), message=message)
+            risk = Risk(line=item.line, name=name, message=message)
             generator = risks.generator_of(name)
             if generator is None:
                 self.risks.append(risk)

@@ -5,168 +5,27 @@ the attribute and not on the module. It follows literal texts that are run as co
 no analysis can follow.
 """
 
+# ruff: noqa: D102, N815 - the methods of visitors are named after the nodes they visit
+
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from dataclasses import replace
 
 from cascade_nb.fingerprint import risks
 from cascade_nb.fingerprint.risks import Risk
-
-Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A dotted name that code takes from outside of itself.
-
-    `root` is a global or a closure's name; where `imported`, it is the path of a module that the
-    code imports itself, with `level` leading dots. `bare_call`: called without any argument.
-    """
-
-    root: str
-    attributes: tuple[str, ...] = ()
-    line: int = 0
-    imported: bool = False
-    level: int = 0
-    bare_call: bool = False
-
-    @property
-    def text(self) -> str:
-        """The name as people write it."""
-        return ".".join(("." * self.level + self.root, *self.attributes))
-
-
-@dataclass(slots=True)
-class Scope:
-    """A region of code with names of its own.
-
-    Of a function all local names are known beforehand; a class body or a cell has those that are
-    `bound` for certain at the point reached, and those `touched` by then, perhaps.
-    """
-
-    flows: bool
-    bound: set[str] = field(default_factory=set)
-    touched: set[str] = field(default_factory=set)
-    declared_global: set[str] = field(default_factory=set)
-    modules: dict[str, Use] = field(default_factory=dict)
-    is_class: bool = False
-    is_comprehension: bool = False
-
-
-class Bindings(ast.NodeVisitor):
-    """The names that statements bind in their own scope."""
-
-    def __init__(self, nodes: Iterable[ast.AST]) -> None:
-        self.names: set[str] = set()
-        self.outer: set[str] = set()
-        self.globals: set[str] = set()
-        self.imports: dict[str, list[Use]] = {}
-        self._other: set[str] = set()
-        for node in nodes:
-            self.visit(node)
-
-    @property
-    def modules(self) -> dict[str, Use]:
-        """The names that can be nothing but one imported thing."""
-        return {
-            name: uses[0]
-            for name, uses in self.imports.items()
-            if len(set(uses)) == 1 and name not in self._other
-        }
-
-    def _bind(self, name: str | None) -> None:
-        if name is not None:
-            self.names.add(name)
-            self._other.add(name)
-
-    def visit_Name(self, node: ast.Name) -> None:
-        if not isinstance(node.ctx, ast.Load):
-            self._bind(node.id)
-
-    def _visit_definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        self._bind(node.name)
-        for part in (*node.decorator_list, *node.args.defaults, *node.args.kw_defaults):
-            if part is not None:
-                self.visit(part)
-
-    visit_FunctionDef = _visit_definition
-    visit_AsyncFunctionDef = _visit_definition
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        self._bind(node.name)
-        for part in (*node.decorator_list, *node.bases, *node.keywords):
-            self.visit(part)
-
-    def visit_Lambda(self, node: ast.Lambda) -> None:
-        for part in (*node.args.defaults, *node.args.kw_defaults):
-            if part is not None:
-                self.visit(part)
-
-    def _visit_comprehension(self, node: Comprehension) -> None:
-        # Only the walrus reaches out of a comprehension.
-        for inner in ast.walk(node):
-            if isinstance(inner, ast.NamedExpr):
-                self.visit(inner.target)
-
-    visit_ListComp = _visit_comprehension
-    visit_SetComp = _visit_comprehension
-    visit_DictComp = _visit_comprehension
-    visit_GeneratorExp = _visit_comprehension
-
-    def visit_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            name, use = imported_module(alias, node.lineno)
-            self.names.add(name)
-            self.imports.setdefault(name, []).append(replace(use, line=0))
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        for alias in node.names:
-            if alias.name == "*":
-                continue
-            name = alias.asname or alias.name
-            use = imported_name(node, alias)
-            self.names.add(name)
-            self.imports.setdefault(name, []).append(replace(use, line=0))
-
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
-        self._bind(node.name)
-        self.generic_visit(node)
-
-    def visit_MatchAs(self, node: ast.MatchAs) -> None:
-        self._bind(node.name)
-        self.generic_visit(node)
-
-    def visit_MatchStar(self, node: ast.MatchStar) -> None:
-        self._bind(node.name)
-
-    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
-        self._bind(node.rest)
-        self.generic_visit(node)
-
-    def visit_Global(self, node: ast.Global) -> None:
-        self.outer.update(node.names)
-        self.globals.update(node.names)
-
-    def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
-        self.outer.update(node.names)
-
-
-def imported_module(alias: ast.alias, line: int) -> tuple[str, Use]:
-    """What `import a.b` (as c) binds: a name, and the module that it then is."""
-    if alias.asname is not None:
-        return alias.asname, Use(alias.name, line=line, imported=True)
-    top = alias.name.partition(".")[0]
-    return top, Use(top, line=line, imported=True)
-
-
-def imported_name(node: ast.ImportFrom, alias: ast.alias) -> Use:
-    """What `from a import b` binds."""
-    return Use(node.module or "", (alias.name,), line=node.lineno, imported=True, level=node.level)
+from cascade_nb.fingerprint.scopes import (
+    Bindings,
+    Comprehension,
+    Function,
+    Scope,
+    Use,
+    function_scope,
+    imported_module,
+    imported_name,
+)
 
 
 class Reader(ast.NodeVisitor):
@@ -244,6 +103,15 @@ class Reader(ast.NodeVisitor):
             scope.bound.add(name)
             scope.touched.add(name)
             scope.modules.pop(name, None)
+
+    def delete(self, name: str) -> None:
+        """Note that `name` is unbound in the scope at hand."""
+        name = self.mangled(name)
+        scope = self.scopes[-1]
+        if name in scope.declared_global:
+            self.store_global(name)
+        elif scope.flows:
+            scope.bound.discard(name)
 
     def store_global(self, name: str) -> None:
         """Note that a function binds a global: a change that a second look must notice."""
@@ -545,7 +413,7 @@ class Reader(ast.NodeVisitor):
     visit_With = _visit_with
     visit_AsyncWith = _visit_with
 
-    def visit_Try(self, node: ast.Try) -> None:
+    def _visit_try(self, node: ast.Try | ast.TryStar) -> None:
         scope = self.scopes[-1]
         before = set(scope.bound)
         after = []
@@ -560,7 +428,8 @@ class Reader(ast.NodeVisitor):
         self.block(node.finalbody)
         scope.bound = ended | scope.bound
 
-    visit_TryStar = visit_Try
+    visit_Try = _visit_try
+    visit_TryStar = _visit_try
 
     def _handler(self, handler: ast.ExceptHandler) -> bool:
         if handler.type is not None:
@@ -569,14 +438,14 @@ class Reader(ast.NodeVisitor):
             self.store(handler.name)
         ends = self.block(handler.body)
         if handler.name is not None:
-            self.scopes[-1].bound.discard(self.mangled(handler.name))
+            self.delete(handler.name)
         return ends
 
     def visit_Match(self, node: ast.Match) -> None:
         self.visit(node.subject)
         scope = self.scopes[-1]
         before = set(scope.bound)
-        after = [before]
+        after = [] if is_irrefutable(node.cases[-1]) else [before]
         for case in node.cases:
             scope.bound = set(before)
             self.visit(case.pattern)
@@ -584,7 +453,7 @@ class Reader(ast.NodeVisitor):
                 self.visit(case.guard)
             if self.block(case.body):
                 after.append(scope.bound)
-        scope.bound = set.intersection(*after)
+        scope.bound = set.intersection(*after) if after else before
 
     def visit_MatchAs(self, node: ast.MatchAs) -> None:
         self.generic_visit(node)
@@ -604,6 +473,13 @@ class Reader(ast.NodeVisitor):
         self.visit(node.value)
         for target in node.targets:
             self.visit(target)
+
+    def visit_Delete(self, node: ast.Delete) -> None:
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                self.delete(target.id)
+            else:
+                self.visit(target)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         if isinstance(node.target, ast.Name):
@@ -648,27 +524,6 @@ class Reader(ast.NodeVisitor):
         self.add(Use(node.module or "", (), node.lineno, imported=True, level=node.level))
 
 
-def function_scope(node: Function) -> Scope:
-    """The names of a function's own."""
-    bindings = Bindings(node.body if isinstance(node.body, list) else [node.body])
-    own = arguments_of(node)
-    modules = {name: use for name, use in bindings.modules.items() if name not in own}
-    return Scope(
-        flows=False,
-        bound=(own | bindings.names) - bindings.outer,
-        declared_global=bindings.globals,
-        modules=modules,
-    )
-
-
-def arguments_of(node: Function) -> set[str]:
-    """The names of a function's parameters."""
-    arguments = node.args
-    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-    every += [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
-    return {argument.arg for argument in every}
-
-
 def dotted(node: ast.expr) -> tuple[ast.expr | None, list[str]]:
     """The expression at the root of a dotted name, and the attributes after it."""
     attributes: list[str] = []
@@ -681,6 +536,12 @@ def dotted(node: ast.expr) -> tuple[ast.expr | None, list[str]]:
 def is_pandas(node: ast.expr) -> bool:
     """Whether ``node.eval`` is pandas' own function, whose plain names are variables."""
     return isinstance(node, ast.Name) and node.id in ("pd", "pandas")
+
+
+def is_irrefutable(case: ast.match_case) -> bool:
+    """Whether a case takes whatever comes."""
+    pattern = case.pattern
+    return case.guard is None and isinstance(pattern, ast.MatchAs) and pattern.pattern is None
 
 
 def is_filled(node: ast.expr) -> bool:

@@ -29,9 +29,9 @@ from typing import Any, NamedTuple
 
 from cascade_nb.fingerprint import classes, origin
 from cascade_nb.fingerprint.code import CodeFacts, Root, facts_of
-from cascade_nb.fingerprint.names import Use
 from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.origin import Owner
+from cascade_nb.fingerprint.scopes import Use
 
 _MISSING: Any = object()
 _LRU_CACHE = type(functools.lru_cache(lambda: None))
@@ -55,7 +55,7 @@ class Reached(NamedTuple):
 
     Kinds: "helper" and "class" (the user's: to be followed), "module" (one of the user's, as a
     whole), "global", "closure", "default", "attribute" (values), "absent" (nothing has that name
-    now), "name" (installed code; the value is its "module:name"), "distribution" (the value is
+    now), "name" (installed code; the value is its dotted name), "distribution" (the value is
     its version), "environment" (the value is a str, or None). `place` tells where the thing lies,
     equal for two names of one variable; None where that does not matter.
     """
@@ -177,6 +177,13 @@ def _is_global_generator(obj: object) -> str | None:
     return None
 
 
+def is_code(obj: object) -> bool:
+    """Whether `obj` counts as code, by what it reaches or by name, and not as a value."""
+    return isinstance(
+        obj, (FunctionType, type, ModuleType, *_FOLLOWED_KINDS, *_STATIC_CALLABLES)
+    ) or _is_ours(obj)
+
+
 # What it is by itself
 
 
@@ -194,7 +201,9 @@ def own_digest(obj: Any) -> str:
         return digest(b"module", text(obj.__name__))
     if is_followed(obj):
         return digest(b"made", text(type(obj).__module__), text(type(obj).__qualname__))
-    return digest(b"name", text(name_of(obj)))
+    if is_code(obj):
+        return digest(b"name", text(name_of(obj)))
+    return own_digest(type(obj))
 
 
 # What it reaches
@@ -299,7 +308,7 @@ class _Found:
         elif isinstance(value, FunctionType) or is_followed(value):
             self._root(root, value, "global", (id(table), root.name))
         elif root.name == "input":
-            self.items.append(Reached("input", "name", "builtins:input", None, root.uses[0].line))
+            self.items.append(Reached("input", "name", "builtins.input", None, root.uses[0].line))
         # What Python itself puts there is covered by the version of Python.
 
     def thing(
@@ -340,8 +349,9 @@ class _Found:
             self.items.append(Reached(f"{kind} {name}", kind, plain, place, use.line))
 
     def _by_name(self, name: str, value: Any, use: Use) -> None:
-        known = name_of(value)
-        self.installed(known.partition(":")[0])
+        module, _, qualname = name_of(value).partition(":")
+        self.installed(module)
+        known = f"{module}.{qualname}"
         for attribute in use.attributes:
             known = f"{known}.{attribute}"
         self.items.append(Reached(f"name {name}", "name", known, None, use.line, use.bare_call))
@@ -387,9 +397,11 @@ class _Found:
             # Settings and constants, which anyone may have set.
             self.items.append(Reached(f"global {name}", "global", value, None, use.line))
             return
-        known = f"{owner.__name__}:{'.'.join(attributes[index - 1 :])}"
-        # The type shows a mock in the place of what is named.
-        label = f"name {name} {type(value).__name__}"
+        known = ".".join((owner.__name__, *attributes[index - 1 :]))
+        # A mock in the place of what is named is another thing. What a lazy module has not loaded
+        # yet counts by the same name before and after.
+        mocked = " mock" if type(value).__module__ == "unittest.mock" else ""
+        label = f"name {name}{mocked}"
         self.items.append(Reached(label, "name", known, None, use.line, use.bare_call))
 
     def _is_patched(self, value: Any) -> bool:
@@ -411,7 +423,7 @@ class _Found:
             self.items.append(Reached(f"module {full}", "module", module, None, use.line))
         else:
             self.installed(module.__name__)
-            self.items.append(Reached(f"name {full}", "name", name_of(module), None, use.line))
+            self.items.append(Reached(f"name {full}", "name", module.__name__, None, use.line))
 
     def imports(self, namespace: Mapping[str, Any], imports: Sequence[Use]) -> None:
         """What the modules that code imports by itself hold."""
@@ -430,7 +442,7 @@ class _Found:
         module = sys.modules.get(name)
         if module is None and origin.owner_of_module(name) is not Owner.USER:
             self.installed(name)
-            known = f"{name}:{'.'.join(use.attributes)}"
+            known = ".".join((name, *use.attributes))
             label = f"name {use.text}"
             self.items.append(Reached(label, "name", known, None, use.line, use.bare_call))
             return
@@ -439,7 +451,7 @@ class _Found:
         if module is None:
             self.items.append(Reached(f"absent {use.text}", "absent", None))
             return
-        if use.attributes and not hasattr(module, use.attributes[0]):
+        if use.attributes and use.attributes[0] not in vars(module):
             _import(f"{name}.{use.attributes[0]}")
         self.through_module(module, use, display=name)
 

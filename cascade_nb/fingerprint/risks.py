@@ -1,6 +1,6 @@
 """What no key can see: the clock, unseeded random draws, the network, computed names.
 
-A table by the names under which installed code counts ("module:name"); and what is known of
+A table by the names under which installed code counts; and what is known of
 calls that take code as a text.
 """
 
@@ -27,39 +27,39 @@ _PROCESS = "runs another program"
 _INPUT = "asks the user"
 
 _EXACT = {
-    "time:time": _CLOCK,
-    "time:time_ns": _CLOCK,
-    "time:localtime": _CLOCK,
-    "time:gmtime": _CLOCK,
-    "time:ctime": _CLOCK,
-    "time:strftime": _CLOCK,
-    "time:monotonic": _CLOCK,
-    "time:perf_counter": _CLOCK,
-    "datetime:datetime.now": _CLOCK,
-    "datetime:datetime.utcnow": _CLOCK,
-    "datetime:datetime.today": _CLOCK,
-    "datetime:date.today": _CLOCK,
-    "pandas:Timestamp.now": _CLOCK,
-    "pandas:Timestamp.today": _CLOCK,
-    "pandas:Timestamp.utcnow": _CLOCK,
-    "uuid:uuid1": _DRAW,
-    "uuid:uuid4": _DRAW,
-    "os:urandom": _DRAW,
-    "os:getrandom": _DRAW,
-    "random:SystemRandom": _DRAW,
-    "os:system": _PROCESS,
-    "os:popen": _PROCESS,
-    "urllib.request:urlopen": _NETWORK,
-    "urllib.request:urlretrieve": _NETWORK,
-    "socket:socket": _NETWORK,
-    "socket:create_connection": _NETWORK,
-    "http.client:HTTPConnection": _NETWORK,
-    "http.client:HTTPSConnection": _NETWORK,
-    "aiohttp:ClientSession": _NETWORK,
-    "pandas:read_sql": _NETWORK,
-    "pandas:read_sql_query": _NETWORK,
-    "pandas:read_sql_table": _NETWORK,
-    "builtins:input": _INPUT,
+    "time.time": _CLOCK,
+    "time.time_ns": _CLOCK,
+    "time.localtime": _CLOCK,
+    "time.gmtime": _CLOCK,
+    "time.ctime": _CLOCK,
+    "time.strftime": _CLOCK,
+    "time.monotonic": _CLOCK,
+    "time.perf_counter": _CLOCK,
+    "datetime.datetime.now": _CLOCK,
+    "datetime.datetime.utcnow": _CLOCK,
+    "datetime.datetime.today": _CLOCK,
+    "datetime.date.today": _CLOCK,
+    "pandas.Timestamp.now": _CLOCK,
+    "pandas.Timestamp.today": _CLOCK,
+    "pandas.Timestamp.utcnow": _CLOCK,
+    "uuid.uuid1": _DRAW,
+    "uuid.uuid4": _DRAW,
+    "os.urandom": _DRAW,
+    "os.getrandom": _DRAW,
+    "random.SystemRandom": _DRAW,
+    "os.system": _PROCESS,
+    "os.popen": _PROCESS,
+    "urllib.request.urlopen": _NETWORK,
+    "urllib.request.urlretrieve": _NETWORK,
+    "socket.socket": _NETWORK,
+    "socket.create_connection": _NETWORK,
+    "http.client.HTTPConnection": _NETWORK,
+    "http.client.HTTPSConnection": _NETWORK,
+    "aiohttp.ClientSession": _NETWORK,
+    "pandas.read_sql": _NETWORK,
+    "pandas.read_sql_query": _NETWORK,
+    "pandas.read_sql_table": _NETWORK,
+    "builtins.input": _INPUT,
 }
 _MODULES = {
     "secrets": _DRAW,
@@ -92,9 +92,9 @@ _STATELESS_RANDOM = frozenset(
     ]
 )
 _FRESH_GENERATORS = frozenset(
-    {"random:Random", "numpy.random:default_rng", "numpy.random:RandomState"}
+    {"random.Random", "numpy.random.default_rng", "numpy.random.RandomState"}
 )
-SEEDS = {"random:seed": "random", "numpy.random:seed": "numpy.random"}
+SEEDS = {"random.seed": "random", "numpy.random.seed": "numpy.random"}
 # Methods whose text argument is code, or the name of a module.
 TEXT_METHODS = frozenset({"query", "eval", "run_cell", "import_module"})
 
@@ -104,24 +104,22 @@ def of_name(name: str, *, bare_call: bool) -> str | None:
     message = _EXACT.get(name)
     if message is not None:
         return message
-    module, _, attribute = name.partition(":")
-    if module in ("random", "numpy.random"):
-        if name in _FRESH_GENERATORS:
-            return _DRAW if bare_call else None
-        drawn = attribute and attribute not in _STATELESS_RANDOM and "." not in attribute
-        return _DRAW if drawn else None
-    message = _MODULES.get(module.partition(".")[0])
-    if message is None or not attribute or _QUIET.search(attribute):
-        return None
-    return message
+    generator = generator_of(name)
+    if generator is not None:
+        attribute = name.removeprefix(f"{generator}.")
+        return None if attribute in _STATELESS_RANDOM or "." in attribute else _DRAW
+    if name in _FRESH_GENERATORS:
+        return _DRAW if bare_call else None
+    top, _, attribute = name.partition(".")
+    message = _MODULES.get(top)
+    return None if message is None or not attribute or _QUIET.search(attribute) else message
 
 
 def generator_of(name: str) -> str | None:
     """The global generator that the thing that counts by `name` draws from, if it does."""
-    module = name.partition(":")[0]
-    if module in ("random", "numpy.random") and name not in _FRESH_GENERATORS:
-        return module
-    return None
+    if name in _FRESH_GENERATORS:
+        return None
+    return next((g for g in ("random", "numpy.random") if name.startswith(f"{g}.")), None)
 
 
 def names_in_query(text: str, *, columns: bool) -> list[str]:

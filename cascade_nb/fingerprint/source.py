@@ -12,10 +12,10 @@ import functools
 import linecache
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import CodeType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from cascade_nb.fingerprint.normal import without_positions
 
@@ -86,13 +86,12 @@ def _candidates(text: str, flags: int) -> dict[str, list[_Candidate]]:
     pieces: dict[tuple[str, int], list[Piece]] = {}
     for piece in _pieces(tree, None):
         node = piece.node
-        first = node.decorator_list[0].lineno if getattr(node, "decorator_list", []) else None
-        pieces.setdefault((_name(node), first or node.lineno), []).append(piece)
+        pieces.setdefault((_name(node), _first_line(node)), []).append(piece)
     found: dict[str, list[_Candidate]] = {}
     for code in _nested(module):
-        piece = _of_code(code, pieces.get((code.co_name, code.co_firstlineno), []))
-        if piece is not None:
-            candidate = _Candidate(code, without_positions(code), piece)
+        found_piece = _of_code(code, pieces.get((code.co_name, code.co_firstlineno), []))
+        if found_piece is not None:
+            candidate = _Candidate(code, without_positions(code), found_piece)
             found.setdefault(code.co_name, []).append(candidate)
     return found
 
@@ -113,7 +112,8 @@ def plain_python(text: str) -> str:
                 lines[index] = "#\n"
             elif line.strip() and not line.startswith("#"):
                 break
-        transformed: str = TransformerManager().transform_cell("".join(lines))
+        manager: Any = TransformerManager
+        transformed: str = manager().transform_cell("".join(lines))
         return transformed
     return text
 
@@ -124,6 +124,12 @@ def _pieces(node: ast.AST, class_name: str | None) -> Iterator[Piece]:
             yield Piece(child, class_name)
         inner = child.name if isinstance(child, ast.ClassDef) else class_name
         yield from _pieces(child, inner)
+
+
+def _first_line(node: FunctionNode) -> int:
+    if isinstance(node, ast.Lambda) or not node.decorator_list:
+        return node.lineno
+    return node.decorator_list[0].lineno
 
 
 def _name(node: FunctionNode) -> str:
@@ -148,11 +154,11 @@ def _of_code(code: CodeType, pieces: list[Piece]) -> Piece | None:
     return max(around, key=lambda piece: (piece.node.lineno, piece.node.col_offset))
 
 
-def _contains(node: FunctionNode, spans: list[tuple[int | None, ...]]) -> bool:
+def _contains(node: FunctionNode, spans: Sequence[tuple[Any, ...]]) -> bool:
     body = node.body if isinstance(node, ast.Lambda) else node
     start = (body.lineno, body.col_offset)
     end = (body.end_lineno, body.end_col_offset)
     return all(
-        start <= (line, column) and (end_line, end_column) <= end  # type: ignore[operator]
+        start <= (line, column) and (end_line, end_column) <= end
         for line, end_line, column, end_column in spans
     )
