@@ -38,7 +38,7 @@ def write_array(writer: Writer, array: Array, sharing: Sharing = Sharing.KEPT) -
         raise RefusedError(array, "it is a structured array with objects in it")
     order = axis_order(array)
     straight = tuple(range(array.ndim))
-    flags = _WRITEABLE if array.flags.writeable else 0
+    flags = _WRITEABLE if array.flags.writeable or sharing is Sharing.UNSEEN else 0
     if order != straight:
         flags |= _REVERSED if order == straight[::-1] else _ORDERED
     writer.out.append(_CLASSES.index(type(array)))
@@ -49,7 +49,8 @@ def write_array(writer: Writer, array: Array, sharing: Sharing = Sharing.KEPT) -
         writer.out += bytes(order)
     memory = memory_of(writer)
     if by_element(array.dtype):
-        memory.entries.append(Entry(array, (), (array,), Sharing.REFUSED, order, stored=False))
+        watched = Sharing.REFUSED if sharing is Sharing.KEPT else sharing
+        memory.entries.append(Entry(array, (), (array,), watched, order, stored=False))
         with step("" if array.ndim == 1 else ".ravel(order='K')"):
             writer.sequence(list(array.view(np.ndarray).transpose(order).flat))
         return

@@ -44,7 +44,7 @@ def encode(
         raise RefusedError(value, f"it cannot be pickled: {_reason(error)}") from error
     # The structure: which buffers are read-only, a byte each, then the pickle.
     readonly = bytes(view.readonly for view in memory)
-    structure = [struct.pack("<Q", len(memory)), readonly, file.getbuffer()]
+    structure: list[Bytes] = [struct.pack("<Q", len(memory)), readonly, file.getbuffer()]
     return layout.join(layout.CODE, True, structure, [[view] for view in memory])
 
 

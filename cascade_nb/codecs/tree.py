@@ -34,7 +34,7 @@ _MODULES = {
     STDLIB: ("stdlib", "typenames", "unstorable"),
     INSTANCES: ("instances",),
     NUMPY: ("dtypes", "arrays"),
-    PANDAS: ("dtypes",),
+    PANDAS: ("moments", "columns", "indexes", "frames"),
 }
 _PACKAGES = {"numpy": NUMPY, "pandas": PANDAS}
 
