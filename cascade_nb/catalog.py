@@ -76,8 +76,8 @@ async def find(store: object, wanted: str) -> list[Entry]:
 
     Args:
         store: A store that can be listed.
-        wanted: A name; a CID, of the result or its record, in any form; a key; or the beginning
-            of a CID or key.
+        wanted: A name, of a result or else of a variable that a cell bound; a CID, of the result
+            or its record, in any form; a key; or the beginning of a CID or key.
 
     Raises:
         ConfigurationError: nothing goes by this, or a beginning fits more than one.
@@ -88,7 +88,11 @@ async def find(store: object, wanted: str) -> list[Entry]:
 
 def choose(entries: Collection[Entry], wanted: str) -> list[Entry]:
     """Those of `entries` that `wanted` names, as `find` does."""
-    named = [entry for entry in entries if entry.name == wanted]
+    named = [entry for entry in entries if entry.name == wanted] or [
+        entry
+        for entry in entries
+        if entry.kind == "cell" and any(output.name == wanted for output in entry.outputs)
+    ]
     if named:
         return named
     text = _canonical(wanted)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,15 @@ async def test_entries_are_what_the_user_would_be_served():
 async def test_find_by_name_gives_all_of_that_name():
     shelf = Shelf(make_record("fit", "a"), make_record("fit", "b"), make_record("load"))
     assert [entry.name for entry in await catalog.find(shelf, "fit")] == ["fit", "fit"]
+
+
+async def test_a_cell_is_found_by_what_it_bound_unless_that_is_a_name():
+    bound = make_entry("other").outputs[0]
+    outputs = (replace(bound, name="model"), replace(bound, name="scores"))
+    cell = make_record("model, scores", kind="cell", outputs=outputs)
+    shelf = Shelf(cell, make_record("scores"), make_record("fit"))
+    assert [entry.name for entry in await catalog.find(shelf, "model")] == ["model, scores"]
+    assert [entry.name for entry in await catalog.find(shelf, "scores")] == ["scores"]
 
 
 @pytest.mark.parametrize(
