@@ -27,11 +27,12 @@ from cascade_nb.errors import (
 from cascade_nb.fingerprint import keys
 from cascade_nb.fingerprint.keys import Key
 from cascade_nb.fingerprint.values import BudgetExceeded, fingerprint
-from cascade_nb.loop import in_thread
+from cascade_nb.loop import here, in_thread
 from cascade_nb.policies.adapted import NoLock
 from cascade_nb.policies.packing import (
     Package,
     contents_of_cell,
+    effects_of_cell,
     pack_cell,
     pack_value,
     unpack_cell,
@@ -41,6 +42,7 @@ from cascade_nb.protocols import Bytes, CacheBackend, Forgets, KeepsNotes, Lock,
 from cascade_nb.records import Entry, Reads, Record
 from cascade_nb.tasks import (
     Bypass,
+    CellResult,
     Explanation,
     Hit,
     Miss,
@@ -223,7 +225,7 @@ class ContentCachePolicy:
         if task.kind is TaskKind.FUNCTION:
             return await _sized(record.size, unpack_value, data)
         parts = {cid: await self._content(cid) for cid in contents_of_cell(data)}
-        return await _sized(record.size, unpack_cell, data, parts, task.inputs)
+        return await _restored(task, record.size, data, parts)
 
     async def _content(self, cid: str) -> Bytes:
         data = await self.store.read_content(cid)
@@ -352,6 +354,26 @@ def _why_refused(record: Record, key: Key, task: Task) -> str:
 async def _why_stale(reads: Reads) -> str | None:
     """Why files that the result was computed from have another content now."""
     return await in_thread(files.verify, reads) if reads else None
+
+
+async def _restored(task: Task, size: int, node: Bytes, parts: Mapping[str, Bytes]) -> CellResult:
+    """A cell's result, back in the session: its definitions first, so that values find them.
+
+    Raises:
+        CodecError: it does not decode, or does not hold in this session.
+    """
+    session = task.subject.restoration
+    why = await here(lambda: session.prepare(effects_of_cell(node, parts)))
+    if not why:
+        try:
+            result = await _sized(size, unpack_cell, node, parts, task.inputs)
+        except BaseException:
+            session.abandon()
+            raise
+        why = await here(lambda: session.restore(result))
+    if why:
+        raise CodecError(why)
+    return result
 
 
 def _signed_and_sealed(record: Record) -> tuple[Record, bytes]:

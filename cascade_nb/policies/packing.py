@@ -136,6 +136,13 @@ def contents_of_cell(node: Bytes) -> list[str]:
     return list(dict.fromkeys(to_text(link) for link in (*links, tree["displays"])))
 
 
+def effects_of_cell(node: Bytes, contents: Mapping[str, Bytes]) -> Mapping[str, Any]:
+    """What a cell did beside its outputs, read before these are decoded; raises as they do."""
+    data = contents[to_text(_node(node)["displays"])]
+    effects: Mapping[str, Any] = codecs.decode(data, code=False)[1]
+    return effects
+
+
 def unpack_cell(
     node: Bytes, contents: Mapping[str, Bytes], inputs: Mapping[str, Any]
 ) -> CellResult:
