@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from cascade_nb.config import on_engine_change
 from cascade_nb.events import MessageBus
 from cascade_nb.notebook.badge import shown_entry
 from cascade_nb.tasks import Report, Status, TaskKind
@@ -126,6 +125,8 @@ def session() -> Ledger:
     """The ledger of this session, which follows its engine from the first call on."""
     global _session
     if _session is None:
+        from cascade_nb.config import on_engine_change
+
         _session = ledger = Ledger()
         on_engine_change(lambda engine: ledger.follow(engine.bus))
     return _session

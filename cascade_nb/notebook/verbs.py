@@ -1,25 +1,24 @@
-"""The verbs of the line magic: `%cascade ls`, `%cascade show X`, and so on."""
+"""The verbs of the line magic, as they are typed: `%cascade ls`, `%cascade show X`, and so on.
+
+What they do stands in `actions`, which is imported by the first of them: loading the extension
+must not wait for what a session may never ask for.
+"""
 
 from __future__ import annotations
 
 import difflib
 import shlex
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cascade_nb import catalog
-from cascade_nb.config import configure, engine
 from cascade_nb.errors import BackendError, ConfigurationError
-from cascade_nb.loop import run_sync
 from cascade_nb.notebook import ledger, panel
-from cascade_nb.wording import one_line, plural
+from cascade_nb.wording import one_line
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One verb: what it takes, if anything, what it does for people, and the function for it.
+    """One verb: what it takes, if anything, and what it does for people.
 
     `stored` says that what it takes is the name, CID or key of a stored result.
     """
@@ -27,7 +26,6 @@ class Verb:
     name: str
     takes: str
     does: str
-    run: Callable[[Any, str], None]
     stored: bool = False
 
     @property
@@ -53,7 +51,9 @@ def run_verb(shell: Any, line: str) -> None:
         given = _unquoted(rest[0]) if rest else ""
         if bool(given) is not bool(verb.takes):
             raise ConfigurationError(f"usage: {verb.usage}")
-        verb.run(shell, given)
+        from cascade_nb.notebook.actions import ACTIONS
+
+        ACTIONS[verb.name](shell, given)
     except (ConfigurationError, BackendError) as error:
         raise UsageError(str(error)) from None
 
@@ -90,7 +90,9 @@ def completions(line: str) -> list[str]:
     verb = VERBS.get(words[0])
     if verb is None or not verb.stored or len(words) > 1:
         return []
-    entries = run_sync(catalog.list_entries(_store()))
+    from cascade_nb.notebook.actions import stored_entries
+
+    entries = stored_entries()
     known = {shlex.quote(entry.name) for entry in entries}
     if beginning:
         known |= {identity for entry in entries for identity in (entry.cid, entry.key)}
@@ -126,68 +128,17 @@ def _verb(word: str) -> Verb:
     )
 
 
-def _store() -> Any:
-    """What the session's engine keeps its results in."""
-    store = getattr(engine().policy, "store", None)
-    if store is None:
-        raise ConfigurationError("the session's policy keeps nothing that could be listed")
-    return store
-
-
-def _ls(_shell: Any, _given: str) -> None:
-    print(catalog.table(run_sync(catalog.list_entries(_store()))))
-
-
-def _show(_shell: Any, given: str) -> None:
-    entries = run_sync(catalog.find(_store(), given))
-    print("\n\n".join(map(catalog.details, entries)))
-
-
-def _stats(_shell: Any, _given: str) -> None:
-    print(f"session: {ledger.session().totals()}")
-    print(f"store:   {catalog.summary(run_sync(catalog.stats(_store())))}")
-
-
-def _use(_shell: Any, given: str) -> None:
-    configure(store=given)
-    print(f"store: {catalog.describe(_store())}")
-
-
-def _forget(_shell: Any, given: str) -> None:
-    removed = run_sync(catalog.forget(_store(), given))
-    print(f"forgot {plural(len(removed), 'result')} of {one_line(given, 60)}")
-
-
-def _clear(shell: Any, _given: str) -> None:
-    store = _store()
-    asked = not hasattr(shell, "kernel") and sys.stdin.isatty()
-    if asked and not shell.ask_yes_no(f"remove everything from {catalog.describe(store)}? [y/N]"):
-        print("nothing removed")
-        return
-    print(f"removed {plural(run_sync(catalog.clear(store)), 'result')}")
-
-
-def _on(_shell: Any, _given: str) -> None:
-    configure(enabled=True)
-    print("caching is on")
-
-
-def _off(_shell: Any, _given: str) -> None:
-    configure(enabled=False)
-    print("caching is off: nothing is looked up or stored until `%cascade on`")
-
-
 VERBS = {
     verb.name: verb
     for verb in (
-        Verb("ls", "", "list the stored results", _ls),
-        Verb("show", "X", "all about one result", _show, stored=True),
-        Verb("stats", "", "what the session saved and the store holds", _stats),
-        Verb("use", "STORE", "keep results in another store", _use),
-        Verb("forget", "X", "remove a result from the store", _forget, stored=True),
-        Verb("clear", "", "remove everything from the store", _clear),
-        Verb("on", "", "look up and store results", _on),
-        Verb("off", "", "look up and store nothing", _off),
+        Verb("ls", "", "list the stored results"),
+        Verb("show", "X", "all about one result", stored=True),
+        Verb("stats", "", "what the session saved and the store holds"),
+        Verb("use", "STORE", "keep results in another store"),
+        Verb("forget", "X", "remove a result from the store", stored=True),
+        Verb("clear", "", "remove everything from the store"),
+        Verb("on", "", "look up and store results"),
+        Verb("off", "", "look up and store nothing"),
     )
 }
 _HOOKED = "_cascade_nb_completes"

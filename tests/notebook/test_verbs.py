@@ -9,8 +9,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from cascade_nb import config
 from cascade_nb.errors import BackendError
+from cascade_nb.notebook import actions, verbs
 from cascade_nb.notebook import ledger as ledgers
-from cascade_nb.notebook import verbs
 from cascade_nb.notebook.ledger import Ledger
 from cascade_nb.policies.none import NoCache
 from tests.shelf import Shelf, make_record, make_report
@@ -20,7 +20,7 @@ from tests.shelf import Shelf, make_record, make_report
 def shelf(monkeypatch):
     """A session whose store is a shelf of three results."""
     shelf = Shelf(make_record("fit", "a"), make_record("fit", "b"), make_record("load data"))
-    monkeypatch.setattr(verbs, "_store", lambda: shelf)
+    monkeypatch.setattr(actions, "_store", lambda: shelf)
     monkeypatch.setattr(ledgers, "_session", Ledger())
     return shelf
 
@@ -49,9 +49,16 @@ def test_alone_it_shows_the_session(shelf, say):
     assert say("") == say("   ") == ledgers.as_text(ledgers.session())
 
 
-def test_no_widgets_are_imported_until_used():
-    command = "import sys, cascade_nb.notebook.verbs; sys.exit('ipywidgets' in sys.modules)"
+def test_loading_the_verbs_imports_neither_widgets_nor_the_rooms_below():
+    command = (
+        "import sys, cascade_nb.notebook.verbs; "
+        "sys.exit(bool({'ipywidgets', 'cascade_nb.catalog'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+
+
+def test_every_verb_does_something():
+    assert set(actions.ACTIONS) == set(verbs.VERBS)
 
 
 def test_help_has_a_line_for_each_verb():
