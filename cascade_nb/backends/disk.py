@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
@@ -54,7 +56,8 @@ class DiskCacheBackend(ValueFace):
         self._closing: weakref.finalize[[], DiskCacheBackend] | None = None
         self._opening = threading.Lock()
         self._breaker = Breaker(self._open)
-        self._quiet = False
+        self._at_rest = True
+        self._rest = contextlib.ExitStack()
         forks.watch(self)
 
     def __repr__(self) -> str:
@@ -195,26 +198,36 @@ class DiskCacheBackend(ValueFace):
 
     def before_fork(self) -> None:
         """Close the database: what is open of it in a child can neither be used nor closed."""
-        self._opening.acquire()
-        rows = None if self._store is None else self._store.rows
-        self._quiet = rows is None or rows.writing.acquire(timeout=_FORK_PATIENCE_SECONDS)
-        if rows is not None and self._quiet:
-            rows.reading.acquire()
-            rows.let_go()
+        self._rest = contextlib.ExitStack()
+        deadline = time.monotonic() + _FORK_PATIENCE_SECONDS
+        self._at_rest = self._stop(self._opening, deadline)
+        if self._at_rest and self._store is not None:
+            rows = self._store.rows
+            self._at_rest = self._stop(rows.writing, deadline) and self._stop(
+                rows.reading, deadline
+            )
+            if self._at_rest:
+                rows.let_go()
 
     def after_fork(self, *, in_child: bool) -> None:
         """The parent goes on; the child opens the store anew, as a writer of its own."""
-        store = self._store
-        if in_child and store is not None:
-            self._store = None
-            _abandoned.append(store)
-            self._breaker = Breaker(self._open)
-            if not self._quiet:
-                self._breaker.tripped(_caught_by_fork(self.path))
-        elif store is not None and self._quiet:
-            store.rows.reading.release()
-            store.rows.writing.release()
-        self._opening.release()
+        if not in_child:
+            self._rest.close()
+            return
+        if self._store is not None:
+            _abandoned.append(self._store)
+        self._store = self._closing = None
+        self._opening = threading.Lock()
+        self._breaker = Breaker(self._open)
+        if not self._at_rest:
+            self._breaker.tripped(_caught_by_fork(self.path))
+
+    def _stop(self, lock: threading.Lock | threading.RLock, deadline: float) -> bool:
+        """Keep all other threads out until the fork is over; whether there was time enough."""
+        stopped = lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        if stopped:
+            self._rest.callback(lock.release)
+        return stopped
 
 
 def _encoded(key: str) -> bytes:

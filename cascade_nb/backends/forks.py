@@ -12,6 +12,10 @@ import os
 import weakref
 from typing import Protocol
 
+# filelock stops all its users at a fork, too. What is registered later is told of it earlier: ours
+# have to come to rest before it stops them in the middle of something.
+import filelock  # noqa: F401
+
 
 class Forkable(Protocol):
     """An object that is told of forks; hooks run in the thread that forks."""
