@@ -33,7 +33,8 @@ from cascade_nb.fingerprint.reach import (
     reached_in,
 )
 from cascade_nb.fingerprint.risks import Risk
-from cascade_nb.fingerprint.values import walk
+from cascade_nb.fingerprint.small import small_fingerprint
+from cascade_nb.fingerprint.values import Walked, sharing, walk
 
 if TYPE_CHECKING:
     from cascade_nb.fingerprint.cells import CellCode
@@ -160,7 +161,8 @@ class _Assembly:
         self._queue: list[tuple[str, Any]] = []
         self._labels: dict[Any, str] = {}
         self._bindings: list[str] = []
-        self._mutables: dict[int, list[tuple[str, int]]] = {}
+        self._mutables: dict[int, list[str]] = {}
+        self._walked: list[Walked] = []
         self._values: dict[str, Any] = {}
         self._draws: dict[str, list[Risk]] = {}
         self._seeded: set[str] = set()
@@ -253,6 +255,13 @@ class _Assembly:
 
     def value(self, label: str, value: Any) -> None:
         """Take in a value as the part `label`."""
+        known = small_fingerprint(value)
+        if known is not None:
+            self.parts[label] = known
+            self._values[label] = value
+            if type(value) is list:
+                self._mutables.setdefault(id(value), []).append(label)
+            return
         try:
             walked = walk(value, path=label, budget=self._budget)
         except FingerprintError as error:
@@ -264,21 +273,20 @@ class _Assembly:
                 version = origin.version_of(name)
                 self.parts[f"distribution {name}"] = _text_digest(version)
                 self._values[f"distribution {name}"] = version
-        for ordinal, mutable in enumerate(walked.mutables):
-            self._mutables.setdefault(id(mutable), []).append((label, ordinal))
+        # Kept until the key is made: an address must not be taken by another object meanwhile.
+        self._walked.append(walked)
+        for mutable in walked.mutables:
+            self._mutables.setdefault(id(mutable), []).append(label)
 
     def key(self, version: str | None, reads: Sequence[str]) -> Key:
         """The key of all that was taken in."""
         parts = self.parts
         parts["names"] = _list_digest(self._bindings)
-        shared = [places for places in self._mutables.values() if len(places) > 1]
-        if shared:
-            flat = sorted(sorted(places) for places in shared if _spans_parts(places))
-            if flat:
-                parts["sharing"] = digest(
-                    b"sharing",
-                    *(_list_text([f"{label} {n}" for label, n in places]) for places in flat),
-                )
+        labels = _that_share(self._mutables.values())
+        if labels:
+            how = sharing({label: self._values[label] for label in labels})
+            if how is not None:
+                parts["sharing"] = how
         parts["python"] = _PYTHON
         if version is not None:
             parts["version"] = _text_digest(version)
@@ -299,18 +307,19 @@ class _Assembly:
         )
 
 
-def _spans_parts(places: list[tuple[str, int]]) -> bool:
-    """Whether an object occurs in more than one part, a function's own defaults not counted.
+def _that_share(places: Iterable[list[str]]) -> set[str]:
+    """The labels of parts that have an object in common, a function's own defaults not counted.
 
     A call with its default left out and one that gives an equal value share a key.
     """
-    labels = {label for label, _ in places}
-    own_defaults = {
-        f"default {label.removeprefix('argument ')}"
-        for label in labels
-        if label.startswith("argument ")
-    }
-    return len(labels - own_defaults) > 1
+    sharing_labels: set[str] = set()
+    for labels in places:
+        if len(labels) > 1:
+            found = set(labels)
+            found -= {f"default {label.removeprefix('argument ')}" for label in labels}
+            if len(found) > 1:
+                sharing_labels |= found
+    return sharing_labels
 
 
 def _explained(error: FingerprintError, label: str, value: Any) -> FingerprintError:

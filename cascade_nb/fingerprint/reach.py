@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from types import (
     BuiltinFunctionType,
+    CodeType,
     FunctionType,
     MethodDescriptorType,
     MethodType,
@@ -68,6 +69,8 @@ class Reached(NamedTuple):
     bare_call: bool = False
 
 
+# By id, and holding the object: where code lies is settled when it is compiled.
+_owners: dict[int, tuple[CodeType, Owner]] = {}
 _ignored: ContextVar[frozenset[str]] = ContextVar("_ignored", default=frozenset())
 
 
@@ -119,11 +122,16 @@ def is_followed(obj: object) -> bool:
 
 
 def _owner_of_function(function: FunctionType) -> Owner:
-    owner = origin.owner_of_file(function.__code__.co_filename)
-    if owner is Owner.USER and function.__code__.co_filename.startswith("<"):
+    code = function.__code__
+    known = _owners.get(id(code))
+    if known is not None:
+        return known[1]
+    owner = origin.owner_of_file(code.co_filename)
+    if owner is Owner.USER and code.co_filename.startswith("<"):
         # Code made from a text belongs to the module in whose namespace it was made.
         module = function.__globals__.get("__name__")
         return origin.owner_of_module(module) if isinstance(module, str) else owner
+    _owners[id(code)] = (code, owner)
     return owner
 
 
@@ -212,7 +220,9 @@ def own_digest(obj: Any) -> str:
 def reached_by(obj: Any) -> list[Reached]:
     """What a function, class, method, module or wrapper can reach, one level deep."""
     found = _Found()
-    if not is_followed(obj):
+    if type(obj) is FunctionType and _owner_of_function(obj) is Owner.USER:
+        found.users_function(obj)
+    elif not is_followed(obj):
         found.installed(name_of(obj).partition(":")[0])
     elif isinstance(obj, FunctionType):
         found.function(obj)
@@ -249,25 +259,30 @@ class _Found:
         self.items: list[Reached] = []
 
     def function(self, function: FunctionType) -> None:
+        """A wrapper that installed code has made: what it holds may be the user's."""
         if _owner_of_function(function) is Owner.CASCADE:
             self.wrapper(function)
             return
-        code = function.__code__
-        frees: Sequence[Root] = [Root(name, (Use(name),)) for name in code.co_freevars]
-        if _owner_of_function(function) is Owner.USER:
-            facts = facts_of(code)
-            self.names(function.__globals__, facts.roots)
-            if facts.imports:
-                self.imports(function.__globals__, facts.imports)
-            if facts.environment:
-                self.environment(facts.environment)
-            frees = facts.frees
+        self.installed(function.__globals__.get("__name__", ""))
+        if classes.is_singledispatch(function):
+            self._registry(function)
         else:
-            facts = None
-            self.installed(function.__globals__.get("__name__", ""))
-            if classes.is_singledispatch(function):
-                self._registry(function)
-                return
+            frees = [Root(name, (Use(name),)) for name in function.__code__.co_freevars]
+            self._carried(function, frees)
+
+    def users_function(self, function: FunctionType) -> None:
+        """A function of the user's."""
+        facts = facts_of(function.__code__)
+        self.names(function.__globals__, facts.roots)
+        if facts.imports:
+            self.imports(function.__globals__, facts.imports)
+        if facts.environment:
+            self.environment(facts.environment)
+        self._carried(function, facts.frees)
+        if facts.reads_docstrings or facts.reads_annotations:
+            self._documents(function, facts)
+
+    def _carried(self, function: FunctionType, frees: Sequence[Root]) -> None:
         if function.__closure__:
             for root, cell in zip(frees, function.__closure__, strict=True):
                 self._cell(root, cell)
@@ -275,8 +290,6 @@ class _Found:
             self._defaults(function)
         if function.__dict__:
             self._attributes(function)
-        if facts is not None and (facts.reads_docstrings or facts.reads_annotations):
-            self._documents(function, facts)
 
     def names(self, namespace: Mapping[str, Any], roots: Sequence[Root]) -> None:
         """What global names mean."""
@@ -296,7 +309,10 @@ class _Found:
             for use in root.uses:
                 self.through_module(value, use)
         else:
-            for use in root.uses if len(root.uses) > 1 else root.uses[:1]:
+            uses = root.uses
+            self.thing(root.name, value, kind, place, uses[0])
+            for use in uses[1:]:
+                # A further dotted name is news only of what counts by name.
                 self.thing(root.name, value, kind, place, use)
 
     def _builtin(self, namespace: Mapping[str, Any], root: Root) -> None:
