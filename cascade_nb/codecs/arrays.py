@@ -230,11 +230,11 @@ def _read_record(reader: Reader) -> Any:
 
 
 def _write_text(writer: Writer, value: np.str_) -> None:
-    writer.text(str(value))
+    writer.text(value[:])  # str() would drop trailing zeros
 
 
 def _write_bytes(writer: Writer, value: np.bytes_) -> None:
-    writer.blob(bytes(value))
+    writer.blob(value[:])
 
 
 register(
@@ -267,4 +267,4 @@ def _resolve(cls: type) -> Kind | None:
     return None
 
 
-register_resolver(_resolve)
+register_resolver(NUMPY, _resolve)

@@ -223,7 +223,10 @@ def _read_sparse(reader: Reader, dtype: Any) -> Any:
     positions = [_plain_array(reader, "i") for _ in range(forms)]
     cls = sparse.IntIndex if forms == 1 else sparse.BlockIndex
     index = cls(length, *positions)
-    return _arrays.SparseArray(read_array(reader), sparse_index=index, dtype=dtype)
+    values = read_array(reader)
+    if values.ndim != 1 or len(values) != index.npoints or values.dtype != dtype.subtype:
+        raise CodecError("damaged encoding: sparse values do not fit their index")
+    return _arrays.SparseArray._simple_new(values, index, dtype)
 
 
 Write = Callable[[Writer, Any, Sharing], None]
@@ -267,4 +270,4 @@ def _resolve(cls: type) -> Kind | None:
     return _ARRAY if issubclass(cls, pd.api.extensions.ExtensionArray) else None
 
 
-register_resolver(_resolve)
+register_resolver(PANDAS, _resolve)

@@ -155,4 +155,4 @@ def _read_string(reader: Reader) -> DType:
 
 
 _DTYPE = register(Kind(NUMPY + 0x00, write_dtype, read_dtype))
-register_resolver(lambda cls: _DTYPE if issubclass(cls, np.dtype) else None)
+register_resolver(NUMPY, lambda cls: _DTYPE if issubclass(cls, np.dtype) else None)

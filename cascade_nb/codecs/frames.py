@@ -25,12 +25,13 @@ from cascade_nb.errors import CodecError
 
 pd: Any = pandas  # the stubs know neither all versions nor what is private
 
-_OWN = {"_mgr", "_attrs", "_flags", "_name", "_item_cache"}
+_MAJOR = int(pd.__version__.partition(".")[0])
+_OWN = {"_mgr", "_attrs", "_flags", "_name", "_item_cache", "_is_copy", "_cacher"}
 _EXTENSION, _MEMORY, _ELEMENTS = 0, 1, 2
 
 
 def _sharing() -> Sharing:
-    copies_on_write = int(pd.__version__.partition(".")[0]) >= 3 or pd.options.mode.copy_on_write
+    copies_on_write = _MAJOR >= 3 or pd.options.mode.copy_on_write
     return Sharing.UNSEEN if copies_on_write is True else Sharing.REFUSED
 
 
@@ -192,10 +193,10 @@ def _read_block(reader: Reader, width: int, length: int) -> Any:
 
 
 def _from_blocks(blocks: list[tuple[Any, Any]], index: Any, columns: Any) -> Any:
-    internals: Any = import_module("pandas.api.internals")
-    if hasattr(internals, "create_dataframe_from_blocks"):
+    if _MAJOR >= 3:
+        internals: Any = import_module("pandas.api.internals")
         return internals.create_dataframe_from_blocks(blocks, index, columns)
-    core: Any = import_module("pandas.core.internals.api")  # before pandas 3
+    core: Any = import_module("pandas.core.internals.api")
     manager: Any = import_module("pandas.core.internals.managers")
     made = tuple(core.make_block(values, placement, ndim=2) for values, placement in blocks)
     held = manager.BlockManager(made, [columns, index], verify_integrity=False)

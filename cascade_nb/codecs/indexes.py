@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,8 @@ def _write_range(writer: Writer, index: Any) -> None:
 
 
 def _read_range(reader: Reader) -> Any:
-    number = reader.reserve()
     index = pd.RangeIndex.from_range(reader.read_exact(range))
     index.name = reader.read()
-    reader.fill(number, index)
     return index
 
 
@@ -67,7 +66,6 @@ def _values_of(index: Any) -> Any:
 
 
 def _read_index(reader: Reader) -> Any:
-    number = reader.reserve()
     cls = _CLASSES[reader.byte()]
     values = read_values(reader)
     expected = _VALUES.get(cls)
@@ -81,7 +79,6 @@ def _read_index(reader: Reader) -> Any:
         if freq is not None:
             index = cls(values, freq=freq, copy=False)
     index.name = reader.read()
-    reader.fill(number, index)
     return index
 
 
@@ -106,21 +103,31 @@ def _write_level(writer: Writer, level: Any) -> None:
 
 
 def _read_multi(reader: Reader) -> Any:
-    number = reader.reserve()
     levels, codes = [], []
     for _ in range(reader.count()):
         levels.append(_read_range(reader) if reader.byte() else _read_index(reader))
         codes.append(read_array(reader))
     sortorder = reader.read()
-    index = pd.MultiIndex(
+    return pd.MultiIndex(
         levels, codes, sortorder=sortorder, names=reader.sequence(), verify_integrity=True
     )
-    reader.fill(number, index)
-    return index
 
 
-_INDEX = register(
-    Kind(PANDAS + 0x18, _write_index, _read_index, identity=True, late=True), *_CLASSES
-)
-register(Kind(PANDAS + 0x19, _write_range, _read_range, identity=True, late=True), pd.RangeIndex)
-register(Kind(PANDAS + 0x1A, _write_multi, _read_multi, identity=True, late=True), pd.MultiIndex)
+def _numbered(read: Callable[[Reader], Any]) -> Callable[[Reader], Any]:
+    """As `read`, for an index that can be referred to."""
+
+    def read_numbered(reader: Reader) -> Any:
+        number = reader.reserve()
+        index = read(reader)
+        reader.fill(number, index)
+        return index
+
+    return read_numbered
+
+
+for _tag, _write, _read, _classes in (
+    (0x18, _write_index, _read_index, _CLASSES),
+    (0x19, _write_range, _read_range, (pd.RangeIndex,)),
+    (0x1A, _write_multi, _read_multi, (pd.MultiIndex,)),
+):
+    register(Kind(PANDAS + _tag, _write, _numbered(_read), identity=True, late=True), *_classes)

@@ -239,4 +239,4 @@ def _resolve_loaded(cls: type) -> Kind | None:
     return _resolve(cls)
 
 
-register_resolver(_resolve_loaded)
+register_resolver(INSTANCES, _resolve_loaded)

@@ -299,10 +299,15 @@ def _covering(arrays: Sequence[Array]) -> memoryview:
         if whole and _bounds(array) == (start, end) and not has_padding(array.dtype):
             return compact(array, axis_order(array))
     block = np.zeros(end - start, np.uint8)
-    for array in arrays:
+    for array in (_unrepeated(array.view(np.ndarray)) for array in arrays):
         window = _at(block, array.dtype, array.shape, _bounds(array)[0] - start, array.strides)
-        _copy_values(window, array.view(np.ndarray))
+        _copy_values(window, array)
     return block.data
+
+
+def _unrepeated(array: Array) -> Array:
+    """The array without the repetitions of broadcasting, which may be huge."""
+    return array[tuple(slice(1) if stride == 0 else slice(None) for stride in array.strides)]
 
 
 def _at(

@@ -246,4 +246,4 @@ def _resolve(cls: type) -> Kind | None:
     return _DTYPE if issubclass(cls, pd.api.extensions.ExtensionDtype) else None
 
 
-register_resolver(_resolve)
+register_resolver(PANDAS, _resolve)

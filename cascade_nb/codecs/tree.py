@@ -57,7 +57,7 @@ class Kind:
 
 by_type: dict[type, Kind] = {}
 by_tag: dict[int, Kind] = {}
-_resolvers: list[Callable[[type], Kind | None]] = []
+_resolvers: dict[int, list[Callable[[type], Kind | None]]] = {}
 
 
 def register(kind: Kind, *types: type) -> Kind:
@@ -92,9 +92,13 @@ def register_parts(
     register(Kind(tag, write, read), cls)
 
 
-def register_resolver(resolver: Callable[[type], Kind | None]) -> None:
-    """Ask `resolver` for the kind of types that are not registered, in order."""
-    _resolvers.append(resolver)
+def register_resolver(first_tag: int, resolver: Callable[[type], Kind | None]) -> None:
+    """Ask `resolver` for the kind of types that are not registered themselves.
+
+    A type is shown to the resolvers of the standard library, to those of its own package (which
+    have the tags from `first_tag` on), and to those of instances, in this order.
+    """
+    _resolvers.setdefault(first_tag, []).append(resolver)
 
 
 def _as_tuple(expected: type | tuple[type, ...]) -> tuple[type, ...]:
@@ -115,16 +119,14 @@ def kind_of(cls: type, value: Any) -> Kind:
     kind = by_type.get(cls)
     if kind is not None:
         return kind
-    _load(STDLIB)
     package = _PACKAGES.get(getattr(cls, "__module__", "").partition(".")[0])
-    if package is not None:
-        _load(package)
-    _load(INSTANCES)
-    kind = by_type.get(cls)
-    if kind is not None:
-        return kind
-    for resolver in _resolvers:
-        kind = resolver(cls)
+    for first_tag in (STDLIB, package, INSTANCES):
+        if first_tag is None:
+            continue
+        _load(first_tag)
+        kind = by_type.get(cls)
+        for resolver in _resolvers.get(first_tag, ()):
+            kind = kind or resolver(cls)
         if kind is not None:
             return kind
     raise UnknownTypeError(value)

@@ -137,4 +137,4 @@ def _read_type(reader: Reader) -> type:
 _TYPE = register(Kind(STDLIB + 0x28, _write_type, _read_type), type)
 
 
-register_resolver(lambda cls: _TYPE if issubclass(cls, type) else None)
+register_resolver(STDLIB, lambda cls: _TYPE if issubclass(cls, type) else None)

@@ -15,7 +15,7 @@ from typing import Any
 
 from cascade_nb.codecs.reader import Reader
 from cascade_nb.codecs.refusal import RefusedError
-from cascade_nb.codecs.tree import Kind, register_resolver
+from cascade_nb.codecs.tree import STDLIB, Kind, register_resolver
 from cascade_nb.codecs.writer import Writer
 
 
@@ -65,4 +65,4 @@ def _resolve(cls: type) -> Kind | None:
     return _UNSTORABLE if cls in _ITERATORS or issubclass(cls, _BOUND_TO_PROCESS) else None
 
 
-register_resolver(_resolve)
+register_resolver(STDLIB, _resolve)
