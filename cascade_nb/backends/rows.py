@@ -118,8 +118,9 @@ class _Cache(diskcache.Cache):  # type: ignore[misc]
     @property
     def _con(self) -> sqlite3.Connection:
         if self._connection is None:
+            # Not with its timeout, which is 0 while it opens and other processes may be at it.
             path = os.path.join(self._directory, DATABASE)
-            self._connection = _connect(path, self._timeout)
+            self._connection = _connect(path, _PATIENCE_SECONDS)
         return self._connection
 
     def close(self) -> None:

@@ -90,10 +90,8 @@ async def test_many_killed_writers_lose_nothing_and_leave_nothing(folder):
 async def crowd(folder: Path, processes: int, count: int) -> None:
     limit = 400_000
     workers = [start("churn", folder, f"worker {n}", count, limit) for n in range(processes)]
-    for worker in workers:
-        output, _ = worker.communicate(timeout=300)
-        assert worker.returncode == 0
-        assert output == "done\n"
+    outputs = [worker.communicate(timeout=300)[0] for worker in workers]
+    assert outputs == ["done\n"] * processes
     backend = DiskCacheBackend(folder, size=limit)
     assert await backend.size() <= limit
     total = 0
@@ -115,12 +113,10 @@ async def test_many_processes_store_read_and_evict_for_long(folder):
 
 
 async def test_processes_may_open_a_new_store_all_at_once(folder):
-    workers = [start("fill", folder, f"worker {n}", 3, 0) for n in range(4)]
-    keys = []
-    for worker in workers:
-        output, _ = worker.communicate(timeout=60)
-        assert worker.returncode == 0
-        keys += output.splitlines()
+    workers = [start("fill", folder, f"worker-{n}", 3, 0) for n in range(4)]
+    outputs = [worker.communicate(timeout=60)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * 4
+    keys = [key for output in outputs for key in output.split()]
     assert len(keys) == 12
     await assert_whole(folder, keys)
 
