@@ -25,6 +25,8 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+# The height of menu, toolbar and status bar, in pixels.
+_AROUND_CELLS = 160
 # An output's part of the page, less what differs between two pages that look the same.
 _READ_OUTPUTS = """
 () => [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].map(cell =>
@@ -112,14 +114,19 @@ class NotebookPage:
 
     def picture(self, path: Path) -> None:
         """Save a screenshot of the whole notebook to `path`."""
+        before = self.page.viewport_size or {"width": 1200, "height": 900}
         height = self.page.evaluate(
-            "() => Math.max(...[...document.querySelectorAll('.jp-Notebook, .jp-Notebook > *')]"
-            ".map(part => part.scrollHeight))"
+            "() => { const cells = [...document.querySelectorAll('.jp-Notebook .jp-Cell')]"
+            ".map(cell => cell.getBoundingClientRect());"
+            " return cells[cells.length - 1].bottom - cells[0].top }"
         )
-        width = self.page.viewport_size["width"] if self.page.viewport_size else 1200
-        self.page.set_viewport_size({"width": width, "height": int(height) + 200})
+        self.page.set_viewport_size({**before, "height": int(height) + _AROUND_CELLS})
+        self.page.locator(".jp-Notebook .jp-Cell").first.evaluate(
+            "cell => cell.scrollIntoView({ block: 'start' })"
+        )
         self.settle()
         self.page.screenshot(path=str(path))
+        self.page.set_viewport_size(before)
 
     def command(self, name: str) -> None:
         """Begin a command of JupyterLab's, by the name that its palette and menus use."""

@@ -25,8 +25,11 @@ _SETTINGS: dict[str, dict[str, object]] = {
         "fetchNews": "false",
         "checkForUpdates": False,
     },
-    # Cells out of sight are left out of the page otherwise.
-    "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
+    # Cells out of sight are left out of the page otherwise, and a page of nothing ends it.
+    "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {
+        "windowingMode": "none",
+        "scrollPastEnd": False,
+    },
     # A blinking cursor makes two screenshots differ.
     "@jupyterlab/codemirror-extension/plugin.jupyterlab-settings": {
         "defaultConfig": {"cursorBlinkRate": 0}

@@ -104,6 +104,11 @@ def bodies_run(folder: Path) -> list[int]:
     return numbers
 
 
+def without_process(text: str) -> str:
+    """`text` without the number of the kernel's process, which a warning's place has in it."""
+    return re.sub(r"ipykernel_\d+", "ipykernel_N", text)
+
+
 def badge_status(text: str) -> str | None:
     """The status on a badge, where `text` is one."""
     found = re.match(r"(hit|miss|bypass|failed|interrupted|off) · cell-\d+ · ", text)
