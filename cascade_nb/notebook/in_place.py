@@ -46,11 +46,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Watched:
-    """One value that a cell can reach, as it was before the run."""
+    """One value that a cell can reach, as it was before the run.
+
+    `places` are those of its parts, by identity; `shapes` are of arrays among them, `others` the
+    fingerprints of those to which no content can be given, both by place.
+    """
 
     label: str
     value: Any
     walked: Walked | None
+    places: Mapping[int, int]
     shapes: Mapping[int, tuple[Any, ...]]
     others: Mapping[int, str]
 
@@ -100,8 +105,11 @@ class InputWatch:
         self, watched: _Watched, before: Walked, after: Walked
     ) -> tuple[Change | None, str]:
         label = watched.label
-        place = {id(part): index for index, part in enumerate(before.mutables)}
-        kept = [[place[id(p)], i] for i, p in enumerate(after.mutables) if id(p) in place]
+        kept = [
+            [watched.places[id(part)], index]
+            for index, part in enumerate(after.mutables)
+            if id(part) in watched.places
+        ]
         for old, new in kept:
             part = after.mutables[new]
             if old in watched.shapes and watched.shapes[old] != _shape(part):
@@ -221,14 +229,41 @@ def _watch(label: str, value: Any) -> _Watched:
         walked = walk(value, path=label)
     except FingerprintError:
         # Then the cell has no key either, unless the name is ignored.
-        return _Watched(label=label, value=value, walked=None, shapes={}, others={})
+        return _Watched(label=label, value=value, walked=None, places={}, shapes={}, others={})
+    # What a walk meets besides, such as the memory of a frame, comes and goes with its owner.
+    parts = {id(part) for part in _parts(value)}
+    places = {id(p): i for i, p in enumerate(walked.mutables) if id(p) in parts}
     shapes, others = {}, {}
-    for index, part in enumerate(walked.mutables):
+    for index in places.values():
+        part = walked.mutables[index]
         if _is_array(part):
             shapes[index] = _shape(part)
         elif _filler(part) is _leave:
             others[index] = _digest_of(part)
-    return _Watched(label=label, value=value, walked=walked, shapes=shapes, others=others)
+    return _Watched(
+        label=label, value=value, walked=walked, places=places, shapes=shapes, others=others
+    )
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """`value`, and what its containers and instances hold at any depth."""
+    pending, seen = [value], set[int]()
+    while pending:
+        part = pending.pop()
+        if isinstance(part, _CONSTANT) or id(part) in seen:
+            continue
+        seen.add(id(part))
+        yield part
+        kind = type(part)
+        if kind in (list, tuple, set, frozenset, deque):
+            pending.extend(part)
+        elif kind in _CONTAINERS and kind is not bytearray:
+            pending.extend(part.keys())
+            pending.extend(part.values())
+        elif _is_array(part):
+            pending.extend(part.flat if part.dtype == object else ())
+        elif _is_plain_instance(part):
+            pending.extend(vars(part).values())
 
 
 def _digest_of(part: Any) -> str:

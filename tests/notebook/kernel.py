@@ -6,8 +6,7 @@ import os
 import queue
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,9 +74,11 @@ class Kernel:
     """A kernel of this Python, in `folder`."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
         self._manager = KernelManager(kernel_name="python3")
         self._manager.start_kernel(
-            cwd=str(folder), env={**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", **environment}
+            cwd=str(folder),
+            env={**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", **environment},
         )
         self._connect()
 
@@ -136,15 +137,14 @@ class Kernel:
     def value(self, expression: str) -> str:
         """The repr of an expression, evaluated without a trace in the session."""
         message = self._client.execute(
-            "", silent=True, user_expressions={"value": f"repr({expression})"}
+            "", silent=True, user_expressions={"value": f"repr(({expression}))"}
         )
         while True:
             reply = self._client.get_shell_msg(timeout=TIMEOUT)
             if reply["parent_header"].get("msg_id") == message:
                 break
         answer = reply["content"]["user_expressions"]["value"]
-        if answer["status"] != "ok":
-            return f"{answer['ename']}: {answer['evalue']}"
+        assert answer["status"] == "ok", answer
         text = answer["data"]["text/plain"]
         return str(eval(text))
 
@@ -167,16 +167,6 @@ class Kernel:
                 self._client.get_iopub_msg(timeout=0.05)
             except queue.Empty:
                 return
-
-
-@contextmanager
-def started(folder: Path, **environment: str) -> Iterator[Kernel]:
-    """A kernel with the extension loaded."""
-    kernel = Kernel(folder, **environment)
-    try:
-        yield kernel
-    finally:
-        kernel.close()
 
 
 def _add(outputs: list[dict[str, Any]], output: dict[str, Any]) -> None:

@@ -20,8 +20,9 @@ class Scenario:
     second: str = "hit"
 
     def cell(self, *, cached: bool) -> str:
-        head = f"%%cascade --name {self.name}" if cached else f"#%cascade --name {self.name}"
-        return f"{head}\n{self.body}"
+        if not cached and self.body.startswith("%%"):
+            return self.body
+        return f"{'%%' if cached else '#%'}cascade --name {self.name}\n{self.body}"
 
 
 def _bypass(**fields: str) -> Scenario:
@@ -77,7 +78,7 @@ SCENARIOS = (
             "t.start()\nt.join()\ndel t"
         ),
     ),
-    Scenario(name="warns", body="import warnings\nwarnings.warn('careful', stacklevel=2)"),
+    Scenario(name="warns", body="import warnings\nwarnings.warn('careful', stacklevel=1)"),
     Scenario(name="time_inside", body="%time v4 = 6 * 7\nv4 += 1", check="v4"),
     Scenario(name="pager", body="len?"),
     # Code
@@ -96,13 +97,19 @@ SCENARIOS = (
     Scenario(
         name="fails_in_helper",
         before="def boom(x):\n    return 1 / x",
-        body="try:\n    boom(0)\nexcept ZeroDivisionError as e:\n    raise ValueError('outer') from e",
+        body=(
+            "try:\n    boom(0)\nexcept ZeroDivisionError as e:\n"
+            "    raise ValueError('outer') from e"
+        ),
         first="failed",
         second="failed",
     ),
     Scenario(
         name="fails_in_await",
-        body="import asyncio\nasync def late():\n    await asyncio.sleep(0)\n    raise KeyError('k')\nawait late()",
+        body=(
+            "import asyncio\nasync def late():\n    await asyncio.sleep(0)\n"
+            "    raise KeyError('k')\nawait late()"
+        ),
         first="failed",
         second="failed",
     ),
@@ -155,8 +162,8 @@ SCENARIOS = (
     Scenario(
         name="dataclass",
         body=(
-            "from dataclasses import dataclass\n@dataclass\nclass D1:\n    a: int\n    b: str = 'x'\n"
-            "d1 = D1(3)\nd1"
+            "from dataclasses import dataclass\n@dataclass\nclass D1:\n    a: int\n"
+            "    b: str = 'x'\nd1 = D1(3)\nd1"
         ),
         check="d1, type(d1) is D1, d1 == D1(3)",
     ),
@@ -165,7 +172,11 @@ SCENARIOS = (
         body="k1 = 7\ndef f4(x=k1):\n    return x\nv13 = f4()",
         check="v13, f4()",
     ),
-    Scenario(name="module_alias", body="import math\nm2 = math\nv14 = m2.floor(2.5)", check="m2.__name__, v14"),
+    Scenario(
+        name="module_alias",
+        body="import math\nm2 = math\nv14 = m2.floor(2.5)",
+        check="m2.__name__, v14",
+    ),
     Scenario(
         name="function_alias",
         before="def f5():\n    return 5",
@@ -179,7 +190,11 @@ SCENARIOS = (
         check="made",
     ),
     Scenario(name="exec_binds", body="exec('e1 = 11')", check="e1"),
-    Scenario(name="star_import", body="from colorsys import *\nv16 = rgb_to_hsv(1, 0, 0)", check="v16, rgb_to_hsv.__module__"),
+    Scenario(
+        name="star_import",
+        body="from colorsys import *\nv16 = rgb_to_hsv(1, 0, 0)",
+        check="v16, rgb_to_hsv.__module__",
+    ),
     # Sharing and changes in place
     Scenario(
         name="shared_outputs",
@@ -263,7 +278,12 @@ SCENARIOS = (
         check="in5()",
     ),
     _bypass(name="only_imports", body="import string\nfrom math import tau", check="tau > 6"),
-    _bypass(name="iterator_advanced", before="it2 = iter([1, 2, 3])", body="v20 = next(it2)", check="v20, next(it2)"),
+    _bypass(
+        name="iterator_advanced",
+        before="it2 = iter([1, 2, 3])",
+        body="v20 = next(it2)",
+        check="v20, next(it2)",
+    ),
     _bypass(name="open_file", body="fh = open('some.txt', 'w')", check="fh.close()"),
     # Effects
     Scenario(
@@ -271,7 +291,11 @@ SCENARIOS = (
         body="import os\nos.environ['H6_COLOUR'] = 'red'",
         check="os.environ['H6_COLOUR']",
     ),
-    _bypass(name="environment_secret", body="import os\nos.environ['H6_TOKEN'] = 'abc'", check="os.environ['H6_TOKEN']"),
+    _bypass(
+        name="environment_secret",
+        body="import os\nos.environ['H6_TOKEN'] = 'abc'",
+        check="os.environ['H6_TOKEN']",
+    ),
     Scenario(
         name="path",
         body="import sys\nsys.path.append('/h6-nowhere')",
@@ -304,8 +328,13 @@ SCENARIOS = (
     Scenario(
         name="rc_params",
         before="import matplotlib.pyplot as plt",
-        body="plt.rcParams['axes.grid'] = True\nplt.rcParams['axes.prop_cycle'] = plt.cycler(color=['r', 'g'])",
-        check="plt.rcParams['axes.grid'], plt.rcParams['axes.prop_cycle'].by_key(), plt.rcdefaults()",
+        body=(
+            "plt.rcParams['axes.grid'] = True\n"
+            "plt.rcParams['axes.prop_cycle'] = plt.cycler(color=['r', 'g'])"
+        ),
+        check=(
+            "plt.rcParams['axes.grid'], plt.rcParams['axes.prop_cycle'].by_key(), plt.rcdefaults()"
+        ),
     ),
     Scenario(
         name="filters",
@@ -328,5 +357,9 @@ SCENARIOS = (
     # Widgets
     _bypass(name="slider", body="import ipywidgets\nipywidgets.IntSlider()"),
     # Above and inside
-    Scenario(name="capture_inside", body="%%capture cap\nprint('hidden')\nv24 = 3", check="v24", first="bypass", second="bypass"),
+    Scenario(
+        name="capture_inside",
+        body="%%capture cap\nprint('hidden')\nv24 = 3",
+        check="v24, cap.stdout",
+    ),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,7 +63,7 @@ def _comparable(ran: Ran) -> list[dict[str, Any]]:
     return [
         {key: _neutral(value) for key, value in output.items()}
         for output in ran.shown
-        if "StaleRiskWarning" not in str(output.get("text"))
+        if not re.search("(StaleRisk|Cache)Warning", str(output.get("text")))
     ]
 
 
@@ -75,7 +74,9 @@ def _neutral(value: Any) -> Any:
     if isinstance(value, list):
         return [_neutral(v) for v in value]
     if isinstance(value, str):
-        value = re.sub(r"ipykernel_\d+/\d+\.py", "ipykernel", value)
-        value = re.sub(r"(%|#)%cascade", "cascade", value)
+        value = re.sub(r"\x1b\[[0-9;]*m", "", value)
+        value = re.sub(r"ipykernel_\d+/\d+\.py|\d+\.py(?=, line)", "cell.py", value)
+        value = re.sub(r"[%#]%cascade", "cascade", value)
+        value = re.sub(r"[0-9a-f]{32}", "model", value)
         value = re.sub(r"Wall time: .*|CPU times: .*|0x[0-9a-f]+", "…", value)
     return value
