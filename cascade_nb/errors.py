@@ -22,6 +22,8 @@ import warnings
 from collections.abc import Hashable
 
 logger = logging.getLogger("cascade_nb")
+# Details are for those who ask; without a handler, Python prints them to stderr.
+logger.addHandler(logging.NullHandler())
 
 
 class CascadeError(Exception):

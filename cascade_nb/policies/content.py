@@ -187,6 +187,8 @@ class ContentCachePolicy:
             if envelope is None:
                 return await self._why_new(task, key)
             record = _opened(envelope)
+            if record is None:
+                return _FOREIGN
             why = _why_refused(record, key, task) or await _why_stale(record.reads)
         except BackendError as error:
             return self._outage(error).reason
@@ -200,6 +202,8 @@ class ContentCachePolicy:
             if envelope is None:
                 return _miss(key, await self._why_new(task, key))
             record = _opened(envelope)
+            if record is None:
+                return _miss(key, _FOREIGN)
             why = _why_refused(record, key, task) or await _why_stale(record.reads)
             if why:
                 return _miss(key, why)
@@ -309,6 +313,9 @@ class ContentCachePolicy:
             self._outage(error)
 
 
+_FOREIGN = "what is stored was not stored by you"
+
+
 def entry_of(record: Record) -> Entry:
     """What people see of a record."""
     return Entry(
@@ -331,12 +338,10 @@ def _miss(key: Key, reason: str) -> Miss:
     return Miss(key=key.digest, reason=reason, state=key)
 
 
-def _opened(envelope: Bytes) -> Record:
-    """The record in an envelope of ours; raises `IntegrityError` for anything else."""
+def _opened(envelope: Bytes) -> Record | None:
+    """The record in an envelope of ours; None in anybody else's, or a damaged one."""
     data = trust.unseal(envelope)
-    if data is None:
-        raise IntegrityError("the record is not one of yours")
-    return Record.from_bytes(data)
+    return None if data is None else Record.from_bytes(data)
 
 
 def _why_refused(record: Record, key: Key, task: Task) -> str:
