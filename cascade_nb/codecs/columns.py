@@ -140,7 +140,8 @@ def _write_arrow_strings(writer: Writer, chunks: Any) -> None:
     _, offset_buffer, data = strings.buffers()
     offsets = np.frombuffer(offset_buffer or bytes(8), np.int64)[start : start + count + 1]
     write_array(writer, chunks.is_null().to_numpy())
-    write_array(writer, np.diff(offsets))
+    lengths = np.diff(offsets)
+    write_array(writer, lengths.astype(np.min_scalar_type(lengths.max(initial=0))))
     text = memoryview(data if data is not None else b"").cast("B")
     writer.blob(text[offsets[0] : offsets[-1]])
 
@@ -164,9 +165,9 @@ def _read_strings(reader: Reader, dtype: Any) -> Any:
 def _read_arrow_strings(reader: Reader, dtype: Any, missing: Array) -> Any:
     pa: Any = import_module("pyarrow")
 
-    lengths = _plain_array(reader, "i")
+    lengths = _plain_array(reader, "u")
     data = reader.blob()
-    if len(lengths) != len(missing) or (len(lengths) and lengths.min() < 0):
+    if len(lengths) != len(missing):
         raise CodecError("damaged encoding: strings have wrong lengths")
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 PACKED_FROM = 16  # elements; part of format 1
 GENERIC, _FLOATS, _INTS, _STRINGS = 0, 1, 2, 3
+# The codes of arrays that hold the lengths of strings, the narrowest that does.
+_LENGTHS = {"B": 1 << 8, "H": 1 << 16, "I": 1 << 32, "Q": 1 << 64}
+_LENGTH_CODES = {ord(code): code for code in _LENGTHS}
 _CHUNK = 1 << 16  # elements handled between chances for other threads
 
 
@@ -46,10 +49,8 @@ def _pack_numbers(writer: Writer, items: Sequence[Any], cls: type, code: str, fo
             packed.fromlist(chunk)
     except OverflowError:  # an int of more than 64 bits
         return False
-    if sys.byteorder == "big":
-        packed.byteswap()
     writer.out.append(form)
-    writer.blob(memoryview(packed))
+    writer.blob(memoryview(_little_endian(packed)))
     return True
 
 
@@ -62,7 +63,7 @@ def _pack_ints(writer: Writer, items: Sequence[Any]) -> bool:
 
 
 def _pack_strings(writer: Writer, items: Sequence[Any]) -> bool:
-    lengths = array("Q")
+    lengths: list[int] = []
     text = io.BytesIO()
     for chunk in _chunks(items):
         if set(map(type, chunk)) != {str}:
@@ -75,12 +76,19 @@ def _pack_strings(writer: Writer, items: Sequence[Any]) -> bool:
             encoded = [item.encode("utf-8", "surrogatepass") for item in chunk]
             lengths.extend(map(len, encoded))
             text.write(b"".join(encoded))
-    if sys.byteorder == "big":
-        lengths.byteswap()
+    longest = max(lengths)
+    code = next(code for code, limit in _LENGTHS.items() if longest < limit)
     writer.out.append(_STRINGS)
-    writer.blob(memoryview(lengths))
+    writer.out.append(ord(code))
+    writer.blob(memoryview(_little_endian(array(code, lengths))))
     writer.blob(text.getbuffer())
     return True
+
+
+def _little_endian(numbers: array[Any]) -> array[Any]:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 def _unpack_numbers(reader: Reader, code: str) -> list[Any]:
@@ -95,7 +103,7 @@ def _unpack_numbers(reader: Reader, code: str) -> list[Any]:
 
 
 def _unpack_strings(reader: Reader) -> list[str]:
-    lengths = _unpack_numbers(reader, "Q")
+    lengths = _unpack_numbers(reader, _LENGTH_CODES[reader.byte()])
     data = reader.blob()
     if sum(lengths) != len(data):
         raise CodecError("damaged encoding: the strings of a list have the wrong lengths")

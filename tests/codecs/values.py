@@ -183,8 +183,8 @@ def multi_index() -> pd.MultiIndex:
 
 
 def shared_index() -> list[Any]:
-    frame = pd.DataFrame({1: [1.0], 2: [2]}, index=pd.Index([5], name="i"))
-    return [frame, frame.index, frame.columns, pd.DataFrame({3: [1]}, index=frame.index)]
+    frame = pd.DataFrame({"a": [1.0], 2: [2]}, index=pd.Index([5], name="i"))
+    return [frame, frame.index, frame.columns, pd.DataFrame({"b": [1], 1: [2]}, index=frame.index)]
 
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
@@ -311,7 +311,7 @@ PANDAS: dict[str, Callable[[], Any]] = {
     "odd frame": odd_frame,
     "unique frame": unique_frame,
     "no columns": lambda: pd.DataFrame(index=pd.RangeIndex(3)),
-    "no rows": lambda: pd.DataFrame({1: np.zeros(0), 2: np.zeros(0, "i8")}),
+    "no rows": lambda: pd.DataFrame({"a": np.zeros(0), 2: np.zeros(0, "i8")}),
     "frame of frames": lambda: pd.DataFrame({1: pd.Series([pd.DataFrame({1: [1]})], dtype=object)}),
     "series": lambda: pd.Series(
         [1.5, 2.5], index=pd.Index(["a", "b"], dtype=object), name=("t", 1)
