@@ -48,20 +48,6 @@ _PYTHONS_OWN = frozenset(
         "__attrs_attrs__",
         "__attrs_own_setattr__",
         "__attrs_props__",
-        "__replace__",
-        "__class_getitem__",
-    ]
-)
-_ENUMS_OWN = frozenset(
-    [
-        "__new__",
-        "__new_member__",
-        "__reduce_ex__",
-        "__reduce__",
-        "__repr__",
-        "__str__",
-        "__format__",
-        "__hash__",
     ]
 )
 _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
@@ -87,19 +73,17 @@ def members(cls: Any) -> Iterator[tuple[str, Any]]:
         value = own[name]
         if name in _PYTHONS_OWN or isinstance(value, _SLOTS) or name.startswith("__pydantic_"):
             continue
-        if generated and name.startswith("_") and _is_generated(value):
+        if generated and _is_generated(name, value):
             continue
-        if is_enum:
-            if name in cls.__members__ or (name in _ENUMS_OWN and not _is_users(value)):
-                continue
-            if name.startswith("_") and name.endswith("_") and not callable(value):
-                continue
-            if isinstance(value, types.BuiltinFunctionType | enum.property):
-                continue
+        if is_enum and (name in cls.__members__ or _is_enums_own(name, value)):
+            continue
         yield name, value
     if is_enum:
         for name, member in cls.__members__.items():
             yield name, member._value_
+        boundary = getattr(cls, "_boundary_", None)
+        if boundary is not None:
+            yield "_boundary_", boundary.name
     if "__dataclass_fields__" in own:
         yield "__dataclass_fields__", _dataclass_fields(cls)
     if "__attrs_attrs__" in own:
@@ -111,12 +95,22 @@ def members(cls: Any) -> Iterator[tuple[str, Any]]:
         yield "__annotations__", {k: plain_annotation(v) for k, v in annotations.items()}
 
 
-def _is_users(value: Any) -> bool:
-    return isinstance(value, types.FunctionType) and value.__module__ != "enum"
+def _is_enums_own(name: str, value: Any) -> bool:
+    """Whether the enum machinery put a member there: tables of members, methods it copies."""
+    if not (name.startswith("_") and name.endswith("_")):
+        return False
+    function = getattr(value, "__func__", value)
+    if isinstance(function, types.FunctionType):
+        return function.__code__.co_filename == enum.__file__ or function.__module__ == "enum"
+    return True
 
 
-def _is_generated(value: Any) -> bool:
+def _is_generated(name: str, value: Any) -> bool:
     """Whether a member was made from the fields; `_tuplegetter`s are those of namedtuples."""
+    if type(value).__name__ == "_tuplegetter":
+        return True
+    if not name.startswith("_"):
+        return False
     if isinstance(value, classmethod | staticmethod | property):
         value = getattr(value, "__func__", None) or getattr(value, "fget", None)
     value = getattr(value, "__wrapped__", value)
@@ -128,7 +122,7 @@ def _is_generated(value: Any) -> bool:
             "collections",
             "attr._make",
         )
-    return type(value).__name__ == "_tuplegetter"
+    return False
 
 
 def _dataclass_fields(cls: Any) -> tuple[Any, ...]:

@@ -30,7 +30,7 @@ def small_fingerprint(value: Any) -> str | None:
         return _of_float(struct.pack("<d", value))
     if cls is str or cls is bytes:
         return _of_scalar(cls, value) if len(value) <= _LONGEST_TEXT else None
-    if cls is bool or cls is NoneType:
+    if cls in (bool, NoneType):
         return _of_scalar(cls, value)
     if cls in _SEQUENCES and len(value) <= _LONGEST:
         kinds = set(map(type, value))
