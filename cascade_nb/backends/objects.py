@@ -126,21 +126,26 @@ class Objects:
         the table. To be called while no other process begins a session.
         """
         dead = 0
-        with suppress(FileNotFoundError):
-            for entry in list(os.scandir(self._partial)):
-                if not entry.is_dir(follow_symlinks=False) or entry.path == self._session:
-                    continue
-                lock = try_lock_file(f"{entry.path}.lock")
-                if lock is None:
-                    continue
-                for name in os.listdir(entry.path):
-                    cid, _, kind = name.partition(".")
-                    if kind.endswith(Draft.PUBLISHED) and _CID.fullmatch(cid):
-                        settle(cid)
-                shutil.rmtree(entry.path, ignore_errors=True)
-                lock.release()
+        sessions = {name.removesuffix(".lock") for name in os.listdir(self._partial)}
+        for session in sessions - {os.path.basename(self._session)}:
+            folder = os.path.join(self._partial, session)
+            lock = try_lock_file(f"{folder}.lock")
+            if lock is None:
+                continue
+            try:
+                self._bury(folder, settle)
                 dead += 1
+            finally:
+                lock.release()
         return dead
+
+    def _bury(self, session: str, settle: Callable[[str], None]) -> None:
+        with suppress(FileNotFoundError):
+            for name in os.listdir(session):
+                cid, _, kind = name.partition(".")
+                if kind.endswith(Draft.PUBLISHED) and _CID.fullmatch(cid):
+                    settle(cid)
+        shutil.rmtree(session, ignore_errors=True)
 
 
 class Draft:
