@@ -15,7 +15,10 @@ import os
 import site
 import sys
 import sysconfig
+from importlib.machinery import EXTENSION_SUFFIXES
 from types import ModuleType
+
+from blake3 import blake3
 
 
 class Owner(enum.Enum):
@@ -147,6 +150,18 @@ def distributions_of(module_name: str) -> tuple[tuple[str, str], ...]:
         version = getattr(sys.modules.get(top), "__version__", "unknown")
         return ((top, version if isinstance(version, str) else "unknown"),)
     return tuple((name, version_of(name)) for name in sorted(set(names)))
+
+
+@functools.cache
+def extension_digest(module_name: str) -> str | None:
+    """The fingerprint of the file of a compiled module of the user's; None: it is no such one."""
+    filename = getattr(sys.modules.get(module_name), "__file__", None)
+    if not isinstance(filename, str) or not filename.endswith(tuple(EXTENSION_SUFFIXES)):
+        return None
+    if owner_of_module(module_name) is not Owner.USER:
+        return None
+    with open(filename, "rb") as file:
+        return blake3(file.read()).hexdigest()
 
 
 @functools.cache

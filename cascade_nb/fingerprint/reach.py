@@ -151,6 +151,13 @@ def _is_what_its_name_says(obj: FunctionType | type) -> bool:
     return found is obj
 
 
+def is_cached_type(cls: type) -> bool:
+    """Whether values of type `cls` are what ``@cached`` makes of functions."""
+    return cls.__module__.startswith("cascade_nb.") and any(
+        "__wrapped__" in vars(base).get("__annotations__", ()) for base in cls.__mro__
+    )
+
+
 def _is_ours(obj: object) -> bool:
     return type(obj).__module__.startswith("cascade_nb.") and hasattr(obj, "__wrapped__")
 
@@ -207,6 +214,8 @@ def own_digest(obj: Any) -> str:
         return digest(b"class", text(name_of(obj)))
     if isinstance(obj, ModuleType):
         return digest(b"module", text(obj.__name__))
+    if _is_ours(obj):
+        return digest(b"cached")
     if is_followed(obj):
         return digest(b"made", text(type(obj).__module__), text(type(obj).__qualname__))
     if is_code(obj):
@@ -367,10 +376,17 @@ class _Found:
     def _by_name(self, name: str, value: Any, use: Use) -> None:
         module, _, qualname = name_of(value).partition(":")
         self.installed(module)
+        self._compiled(module)
         known = f"{module}.{qualname}"
         for attribute in use.attributes:
             known = f"{known}.{attribute}"
         self.items.append(Reached(f"name {name}", "name", known, None, use.line, use.bare_call))
+
+    def _compiled(self, module_name: str) -> None:
+        """An extension module of the user's counts by its file."""
+        content = origin.extension_digest(module_name)
+        if content is not None:
+            self.items.append(Reached(f"attribute {module_name}.__file__", "attribute", content))
 
     def installed(self, module_name: str) -> None:
         """The distributions that an installed module is of."""
@@ -409,15 +425,16 @@ class _Found:
             self.thing(name, value, "global", (id(vars(owner)), attribute), rest)
             return
         self.installed(owner.__name__)
-        if type(value) in _SCALARS:
-            # Settings and constants, which anyone may have set.
+        if type(value) in _SCALARS and not use.imported:
+            # Settings and constants, which anyone may have set. What code imports by itself may
+            # not be loaded at its first call, and must not look changed after it.
             self.items.append(Reached(f"global {name}", "global", value, None, use.line))
             return
         known = ".".join((owner.__name__, *attributes[index - 1 :]))
         # A mock in the place of what is named is another thing. What a lazy module has not loaded
         # yet counts by the same name before and after.
         mocked = " mock" if type(value).__module__ == "unittest.mock" else ""
-        label = f"name {name}{mocked}"
+        label = f"name {'.'.join((display or use.root, *attributes))}{mocked}"
         self.items.append(Reached(label, "name", known, None, use.line, use.bare_call))
 
     def _is_patched(self, value: Any) -> bool:
@@ -521,6 +538,7 @@ class _Found:
 
     def class_(self, cls: type) -> None:
         shown = cls.__qualname__.replace("<locals>.", "")
+        self._compiled(cls.__module__)
         for base in cls.__bases__:
             if base is not object:
                 self.thing(f"{shown}.{base.__name__}", base, "attribute", None, Use(""))
@@ -572,6 +590,8 @@ def _inside(obj: Any) -> Iterator[tuple[str, Any]]:
         parts = getattr(obj, "__cascade_key_parts__", None)
         if parts:
             yield "options", dict(parts)
+        if _is_ours(obj) and "__self__" in vars(obj):
+            yield "self", obj.__self__
 
 
 def code_name(function: FunctionType) -> str | None:

@@ -622,3 +622,47 @@ def test_rebinding_within_one_session() -> None:
         exec(change, namespace)
         digests.add(function_key(namespace["f"], {"x": 1}).digest)
     assert len(digests) == 5
+
+
+CACHED = """
+from cascade_nb import cached
+@cached(ttl=60)
+def g(x): return 1
+T = [g]
+def f(x): return g(x)
+"""
+
+
+@pytest.mark.parametrize("use", ["g(x)", "T[0](x)"])
+def test_cached_helpers_count_as_what_they_wrap_and_their_version(use: str) -> None:
+    source = CACHED.replace("return g(x)", f"return {use}")
+    digest = key_of(source).digest
+    assert digest == key_of(source.replace("ttl=60", "ttl=70, name='a'")).digest
+    assert digest != key_of(source.replace("ttl=60", "version='2'")).digest
+    assert digest != key_of(source.replace("return 1", "return 2")).digest
+    assert not any("cascade" in label for label in key_of(source).parts)
+
+
+def test_a_cached_method_bound_to_an_instance_counts_the_instance() -> None:
+    source = "from cascade_nb import cached\nclass C:\n    def __init__(self, a): self.a = a\n"
+    source += "    @cached\n    def m(self): return self.a\nb = C(1).m\ndef f(x): return b()"
+    assert key_of(source).digest != key_of(source.replace("C(1)", "C(2)")).digest
+
+
+def test_modules_imported_by_the_code_look_the_same_before_and_after(tmp_path: Path) -> None:
+    source = (
+        "def f(x):\n    import wave, xml.sax.saxutils as s\n    from wave import WAVE_FORMAT_PCM\n"
+        "    from numpy import polynomial\n"
+        "    return wave.open, s.escape, wave.WAVE_FORMAT_PCM, polynomial.Polynomial"
+    )
+    program = f"""
+import sys
+from cascade_nb.fingerprint.keys import changed_parts, function_key
+exec({source!r})
+before = function_key(f, {{"x": 1}})
+assert "wave" not in sys.modules and "numpy" not in sys.modules
+f(1)
+assert "wave" in sys.modules and "numpy" in sys.modules
+assert changed_parts(before, function_key(f, {{"x": 1}})) == []
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
