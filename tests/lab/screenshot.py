@@ -21,9 +21,9 @@ from tests.lab.server import lab_server
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 TARGET = EXAMPLES / "quickstart.png"
 
-_WIDTH, _HEIGHT = 1000, 1160
+_WIDTH, _HEIGHT = 1000, 1130
 # The cell that the picture begins with.
-_FIRST = "cross_val_predict(SVC"
+_FIRST = "map of digits"
 _COLOURS = 128
 
 
