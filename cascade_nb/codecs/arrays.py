@@ -16,7 +16,6 @@ from cascade_nb.codecs.memory import (
     inverse,
     memory_of,
     next_array,
-    offset_in,
     owner,
 )
 from cascade_nb.codecs.reader import Reader
@@ -56,7 +55,7 @@ def write_array(writer: Writer, array: Array, sharing: Sharing = Sharing.KEPT) -
         return
     base = owner(array)
     name = writer.external_name(base) if base is not array else None
-    external = None if name is None else (name, offset_in(array, base))
+    external = None if name is None else (name, base)
     memory.entries.append(Entry(array, (array,), (array,), sharing, order, external=external))
 
 

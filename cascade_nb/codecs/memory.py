@@ -10,12 +10,14 @@ The table: how many arrays, and for each, in the order of their nodes, one of
 ====  ====================================================================================
 0     alone: its memory is the next block
 1     shared: number of the group (the next block, if it is a new one), offset, strides
-2     external: name of the array that owns the memory, offset, strides
+2     external: name of the array that owns the memory, its layout, offset, strides, and the
+      SHA-256 of what the window shows, since the reader's array may be another one
 ====  ====================================================================================
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -52,7 +54,7 @@ class Entry:
     """An array of the value: `pieces` are its memory in order, `shown` what others may share.
 
     `stored` is false where the elements are written one by one. `external` is the name of the
-    array that owns the memory, with the offset in it.
+    array that owns the memory, and that array.
     """
 
     value: object
@@ -61,7 +63,7 @@ class Entry:
     sharing: Sharing
     order: tuple[int, ...]
     stored: bool = True
-    external: tuple[str, int] | None = None
+    external: tuple[str, Array] | None = None
 
 
 class MemoryWriter:
@@ -95,12 +97,7 @@ class MemoryWriter:
         for entry in stored:
             group = groups.get(id(entry))
             if entry.external is not None:
-                name, offset = entry.external
-                table.append(_EXTERNAL)
-                text = name.encode("utf-8", "surrogatepass")
-                _varint(table, len(text))
-                table += text
-                _window(table, offset, entry.shown[0].strides)
+                _write_external(table, entry, *entry.external)
             elif group is None:
                 table.append(_ALONE)
                 blocks.append([compact(piece, entry.order) for piece in entry.pieces])
@@ -139,6 +136,22 @@ class MemoryWriter:
         for group in groups.values():
             group.sort(key=lambda entry: position[id(entry)])
         return groups
+
+
+def _write_external(table: bytearray, entry: Entry, name: str, base: Array) -> None:
+    (array,) = entry.shown
+    table.append(_EXTERNAL)
+    for text in (name, _layout(base)):
+        encoded = text.encode("utf-8", "surrogatepass")
+        _varint(table, len(encoded))
+        table += encoded
+    _window(table, _bounds(array)[0] - _bounds(base)[0], array.strides)
+    table += hashlib.sha256(compact(array, entry.order)).digest()
+
+
+def _layout(array: Array) -> str:
+    """How elements lie in an array's memory: where it is the same, windows show the same ones."""
+    return f"{array.dtype.str} {array.shape} {array.strides}"
 
 
 def _unseen(one: Entry, other: Entry) -> bool:
@@ -225,11 +238,6 @@ def _bounds(array: Array) -> tuple[int, int]:
         else:
             high += stride * (length - 1)
     return low, high + array.itemsize
-
-
-def offset_in(array: Array, owner: Array) -> int:
-    """Where the lowest byte of `array` lies in the memory of `owner`."""
-    return _bounds(array)[0] - _bounds(owner)[0]
 
 
 def axis_order(array: Array) -> tuple[int, ...]:
@@ -340,7 +348,9 @@ class _Place:
 
     block: int | None = None
     external: str | None = None
+    layout: str = ""
     window: tuple[int, tuple[int, ...]] | None = None
+    digest: bytes = b""
 
 
 class MemoryReader:
@@ -373,11 +383,17 @@ class MemoryReader:
                     blocks += 1
                 self._places.append(_Place(block=group_blocks[group], window=self._read_window()))
             elif form == _EXTERNAL:
-                name = str(self._reader.take(self._reader.varint()), "utf-8", "surrogatepass")
-                self._places.append(_Place(external=name, window=self._read_window()))
+                name, layout = self._read_text(), self._read_text()
+                window, digest = self._read_window(), self._reader.take(32)
+                self._places.append(
+                    _Place(external=name, layout=layout, window=window, digest=digest)
+                )
             else:
                 raise CodecError("damaged encoding: an array of an unknown form")
         return blocks
+
+    def _read_text(self) -> str:
+        return str(self._reader.take(self._reader.varint()), "utf-8", "surrogatepass")
 
     def _read_window(self) -> tuple[int, tuple[int, ...]]:
         offset = self._reader.varint()
@@ -407,6 +423,8 @@ class MemoryReader:
             if len(strides) != len(shape):
                 raise CodecError("damaged encoding: strides and shape disagree")
             array = _at(self._memory(place), dtype, shape, low, strides)
+            if place.digest and hashlib.sha256(compact(array, order)).digest() != place.digest:
+                raise CodecError(f"the array {place.external!r} shows something else here")
         array.flags.writeable = writeable
         return array
 
@@ -445,7 +463,10 @@ class MemoryReader:
     def _memory(self, place: _Place) -> Array:
         """The bytes on which windows are: of a group, or of an external array."""
         if place.external is not None:
-            return _bytes_of(self._reader.external_object(place.external))
+            base = self._reader.external_object(place.external)
+            if not isinstance(base, np.ndarray) or _layout(base) != place.layout:
+                raise CodecError(f"the array {place.external!r} has another layout here")
+            return _bytes_of(base)
         assert place.block is not None  # noqa: S101
         memory = self._groups.get(place.block)
         if memory is None:
@@ -461,9 +482,9 @@ def inverse(order: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(range(len(order)), key=order.__getitem__))
 
 
-def _bytes_of(array: Any) -> Array:
+def _bytes_of(array: Array) -> Array:
     """The memory of an external array as bytes."""
-    if isinstance(array, np.ndarray) and not array.dtype.hasobject:
+    if not array.dtype.hasobject:
         for whole in (array, array.T):
             if whole.flags.c_contiguous:
                 return whole.view(np.ndarray).reshape(-1).view(np.uint8)

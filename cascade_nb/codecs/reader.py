@@ -191,16 +191,15 @@ def decode(
     class_digest: ClassDigest | None,
 ) -> Any:
     """The value whose structure and blocks these are."""
-    reader = Reader(
-        structure,
-        blocks,
-        code=code,
-        external=external,
-        find_class=find_class,
-        class_digest=class_digest,
-    )
     try:
-        return reader.read_whole()
+        return Reader(
+            structure,
+            blocks,
+            code=code,
+            external=external,
+            find_class=find_class,
+            class_digest=class_digest,
+        ).read_whole()
     except (CodecError, UntrustedError):
         raise
     except Exception as error:  # whatever damaged parts make constructors raise
