@@ -11,12 +11,10 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
-import diskcache
-
 from cascade_nb.backends import forks
 from cascade_nb.backends.base import ValueFace
 from cascade_nb.backends.folder import WAY_OUT
-from cascade_nb.backends.open_store import OpenStore
+from cascade_nb.backends.open_store import OpenStore, is_busy
 from cascade_nb.backends.outages import Breaker, map_errors
 from cascade_nb.backends.rows import CONTENT, NOTE, RECORD, OnFile
 from cascade_nb.errors import BackendError
@@ -163,10 +161,10 @@ class DiskCacheBackend(ValueFace):
         try:
             with map_errors(self.path):
                 return action(store)
-        except diskcache.Timeout as error:
-            message = f"the store {self.path} is busy"
-            raise BackendError(message, server=self.path) from error
         except BackendError as error:
+            if is_busy(error.__cause__):
+                # Somebody stands still in the middle of a write; nobody is to wait for that again.
+                self._breaker.tripped(error)
             with map_errors(self.path):
                 store.replace_damaged(error.__cause__)
             raise

@@ -35,6 +35,11 @@ class Removal:
             self._row(NOTE + name[1:])
         return found
 
+    def take(self, name: bytes) -> None:
+        """As `result`, for one that the table has just named."""
+        if not self.result(name):
+            raise DamagedTableError("a row cannot be removed")
+
     def unneeded(self, contents: set[bytes]) -> None:
         """Remove those contents that no record needs any more."""
         for content in contents:
@@ -94,14 +99,13 @@ class Room:
         """Let results go until `size` more bytes fit; `besides` stays, and what it needs."""
         target = removal.freed + self._shortage(size)
         while removal.freed < target:
-            name = self._rows.next_to_go(besides)
+            name = self._rows.expired(besides) or self._rows.least_used(besides)
             if name is None:
                 raise ContentTooLargeError(
                     f"no room for {human_size(size)} more in the store {self._path}",
                     server=self._path,
                 )
-            if not removal.result(name):
-                raise DamagedTableError("a row cannot be removed")
+            removal.take(name)
 
     def _shortage(self, size: int) -> int:
         return size - min(self._limit - self._rows.held(), self._spare())

@@ -70,6 +70,7 @@ class OpenStore:
                 # Content that no table knows of is counted by nobody.
                 self.objects.retire()
             self.objects.collect(self._settle)
+        self._remove_expired()
         self._locks.sweep()
 
     def close(self) -> None:
@@ -77,7 +78,9 @@ class OpenStore:
         if self._pid != os.getpid():
             return
         self._pid = -1
-        self.flush()
+        if self._used:
+            self.rows.be_quick()
+            self.flush()
         self.rows.close()
         self.objects.end_session()
 
@@ -230,6 +233,16 @@ class OpenStore:
         self._flushed = time.monotonic()
         self.rows.touch(uses)
 
+    def _remove_expired(self) -> None:
+        try:
+            with self.rows.transaction():
+                removal = Removal(self.rows, self.objects)
+                while (name := self.rows.expired()) is not None:
+                    removal.take(name)
+                removal.finish()
+        except (sqlite3.Error, OSError) as error:
+            logger.info("expired results stay in the store %s: %s", self.path, error)
+
     def _settle(self, cid: str) -> None:
         """Remove a file that the table does not know of."""
         name = CONTENT + cid.encode("ascii")
@@ -251,6 +264,11 @@ def is_damage(error: BaseException | None) -> bool:
         return False
     code = getattr(error, "sqlite_errorcode", None)
     return code is None or code & 0xFF not in _OUTAGES
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Whether another process kept the database for longer than anybody waits."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
 
 
 def _open_rows(path: str) -> Rows:

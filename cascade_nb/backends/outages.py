@@ -44,7 +44,7 @@ class Breaker:
     the work; when it succeeds, the medium is back.
 
     Args:
-        attempt: opens the medium; raises `BackendError` while it is down.
+        attempt: uses the medium; trips the breaker and raises `BackendError` while it is down.
     """
 
     def __init__(self, attempt: Callable[[], object]) -> None:
@@ -86,6 +86,7 @@ class Breaker:
     def _try(self) -> None:
         try:
             self._attempt()
+            self.restored()
         except BackendError as error:
             logger.info("still down: %s", error)
 

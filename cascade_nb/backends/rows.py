@@ -58,7 +58,7 @@ _READ = (
 )
 
 # A write that has to wait for other processes does so for this long.
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 10.0
 # A read never waits for a writer, but for a moment where another process recovers the database.
 _IMPATIENCE_SECONDS = 0.01
 
@@ -264,7 +264,8 @@ class Rows:
                 # A transaction that could not end would leave the connection unusable.
                 self._cache.close()
                 if isinstance(error.__context__, sqlite3.Error):
-                    # SQLite undoes some transactions itself, and then will not roll them back.
+                    # The first error says why: SQLite undoes some transactions itself, and then
+                    # will not roll them back; and to diskcache every one that begins late is busy.
                     raise error.__context__ from None
                 raise
 
@@ -321,19 +322,28 @@ class Rows:
                 (used, name),
             )
 
-    def next_to_go(self, besides: bytes) -> bytes | None:
-        """The expired record or the root that has not been used for longest."""
-        now = time.time()
-        row = self._sql(
+    def expired(self, besides: bytes = b"") -> bytes | None:
+        """A row whose time is over."""
+        return self._first(
             "SELECT key FROM Cache WHERE expire_time <= ? AND raw = 1 AND key != ? LIMIT 1",
-            (now, besides),
-        ).fetchone()
-        if row is None:
-            row = self._sql(
-                f"SELECT key FROM Cache WHERE tag = '{_ROOT}' AND raw = 1 AND key != ?"  # noqa: S608
-                " ORDER BY access_time LIMIT 1",
-                (besides,),
-            ).fetchone()
+            (time.time(), besides),
+        )
+
+    def least_used(self, besides: bytes) -> bytes | None:
+        """The root that has not been used for longest."""
+        return self._first(
+            f"SELECT key FROM Cache WHERE tag = '{_ROOT}' AND raw = 1 AND key != ?"  # noqa: S608
+            " ORDER BY access_time LIMIT 1",
+            (besides,),
+        )
+
+    def be_quick(self) -> None:
+        """Wait for other writers no longer than a second from now on."""
+        with self.writing:
+            self._sql("PRAGMA busy_timeout = 1000")
+
+    def _first(self, query: str, arguments: tuple[Any, ...]) -> bytes | None:
+        row = self._sql(query, arguments).fetchone()
         return None if row is None else _checked_name(row[0])
 
     def _sql(self, query: str, arguments: tuple[Any, ...] = ()) -> sqlite3.Cursor:

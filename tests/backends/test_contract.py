@@ -369,10 +369,18 @@ class TestBreaker:
     def test_a_dead_medium_is_tried_again_beside_the_work(self, monkeypatch):
         now = 100.0
         monkeypatch.setattr(outages.time, "monotonic", lambda: now)
-        tried = threading.Event()
-        breaker = outages.Breaker(tried.set)
+        down = BackendError("down", server="disk")
+        is_down, tried = True, threading.Event()
+
+        def attempt() -> None:
+            tried.set()
+            if is_down:
+                breaker.tripped(down)
+                raise down
+
+        breaker = outages.Breaker(attempt)
         breaker.check()
-        breaker.tripped(BackendError("down", server="disk"))
+        breaker.tripped(down)
         for pause in (30, 60, 120):
             now += pause - 1
             with pytest.raises(BackendError, match="down"):
@@ -381,9 +389,12 @@ class TestBreaker:
             now += 1
             with pytest.raises(BackendError, match="down"):
                 breaker.check()
-            assert tried.wait(5)
-            tried.clear()
             breaker._retry.join(5)
-            breaker.tripped(BackendError("down", server="disk"))
-        breaker.restored()
+            assert tried.is_set()
+            tried.clear()
+        now += 240
+        is_down = False
+        with pytest.raises(BackendError, match="down"):
+            breaker.check()
+        breaker._retry.join(5)
         breaker.check()

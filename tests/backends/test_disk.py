@@ -563,3 +563,32 @@ async def test_a_read_waits_for_no_writer(disk):
         disk._store.rows.write(b"r" + KEY.encode(), b"2", None, root=True)
         assert await disk.read_record(KEY) == b"1"
     assert await disk.read_record(KEY) == b"2"
+
+
+async def test_a_writer_that_stands_still_is_waited_for_once(disk, folder, monkeypatch):
+    monkeypatch.setattr(rows, "_PATIENCE_SECONDS", 0.05)
+    await disk.write_record(KEY, b"1", None)
+    other = DiskCacheBackend(folder)
+    assert await other.read_record(KEY) == b"1"
+    with disk._store.rows.transaction():
+        with pytest.raises(BackendError, match="database is locked"):
+            await other.write_record(KEY, b"2", None)
+        monkeypatch.setattr(asyncio, "to_thread", None)
+        with pytest.raises(BackendError, match="database is locked"):
+            await other.write_record(KEY, b"2", None)
+        assert await other.read_record(KEY) == b"1"
+        monkeypatch.undo()
+    other._breaker._try()
+    await other.write_record(KEY, b"2", None)
+    assert await disk.read_record(KEY) == b"2"
+
+
+async def test_expired_results_are_removed_when_a_store_is_opened(folder, monkeypatch):
+    first = DiskCacheBackend(folder)
+    cid = await keep(first, "short", MIDDLE, ttl=0.01)
+    await keep(first, "long", MIDDLE, ttl=1000)
+    first.close()
+    await asyncio.sleep(0.02)
+    assert await DiskCacheBackend(folder).size() == MIDDLE + 110
+    assert len(files(folder / "objects")) == 1
+    assert cid not in str(files(folder / "objects"))
