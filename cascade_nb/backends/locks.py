@@ -26,7 +26,7 @@ class HeldLock:
         if not self._lock.is_locked:
             return
         # Removed while it is still locked: who has opened the old file meanwhile finds after
-        # locking it that it has no name any more, and has locked nothing (filelock 4).
+        # locking it that it has no name any more, and has locked nothing (checked by filelock).
         discard(self._lock.lock_file)
         self._lock.release()
 
