@@ -16,6 +16,7 @@ import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint import magics
 from cascade_nb.fingerprint.code import Root, asks_about_code, group
 from cascade_nb.fingerprint.magics import Magic
@@ -65,9 +66,18 @@ def analyse_cell(source: str) -> CellCode:
 
     Raises:
         SyntaxError: it is no Python.
+        FingerprintError: it is nested too deeply.
     """
     source = plain_python(source)
     tree = ast.parse(source)
+    try:
+        return _analysed(source, tree)
+    except RecursionError as error:
+        message = "the cell's code is nested too deeply to be analysed"
+        raise FingerprintError(message, path="code") from error
+
+
+def _analysed(source: str, tree: ast.Module) -> CellCode:
     docstrings, annotations = asks_about_code(tree)
     reader = _CellReader(annotations=annotations)
     reader.read(tree)

@@ -135,6 +135,8 @@ class NormalForm:
             return tagged(name, self._function(node))
         if isinstance(node, ast.ClassDef):
             return tagged(name, self._class(node))
+        if isinstance(node, ast.JoinedStr):
+            return tagged(name, self._list(_merged(node.values)))
         if isinstance(node, ast.AnnAssign) and not (self._in_class or self._annotations):
             return self._without_annotation(node)
         return tagged(name, b"".join(self._field(node, field) for field in node._fields))
@@ -236,6 +238,21 @@ def _decorator_name(decorator: ast.expr) -> str:
     if isinstance(decorator, ast.Attribute):
         return decorator.attr
     return decorator.id if isinstance(decorator, ast.Name) else ""
+
+
+def _merged(values: Sequence[ast.expr]) -> list[ast.expr]:
+    """The pieces of an f-string as every Python would cut them."""
+    merged: list[ast.expr] = []
+    for value in values:
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            if not value.value:
+                continue
+            last = merged[-1] if merged else None
+            if isinstance(last, ast.Constant) and isinstance(last.value, str):
+                merged[-1] = ast.Constant(last.value + value.value)
+                continue
+        merged.append(value)
+    return merged
 
 
 def is_constant(statement: ast.stmt) -> bool:

@@ -84,7 +84,7 @@ def _candidates(text: str, flags: int) -> dict[str, list[_Candidate]]:
     except (SyntaxError, ValueError, RecursionError):
         return {}
     pieces: dict[tuple[str, int], list[Piece]] = {}
-    for piece in _pieces(tree, None):
+    for piece in _pieces(tree):
         node = piece.node
         pieces.setdefault((_name(node), _first_line(node)), []).append(piece)
     found: dict[str, list[_Candidate]] = {}
@@ -118,12 +118,15 @@ def plain_python(text: str) -> str:
     return text
 
 
-def _pieces(node: ast.AST, class_name: str | None) -> Iterator[Piece]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, FunctionNode):
-            yield Piece(child, class_name)
-        inner = child.name if isinstance(child, ast.ClassDef) else class_name
-        yield from _pieces(child, inner)
+def _pieces(tree: ast.Module) -> Iterator[Piece]:
+    # Without recursion: a long sum is a deep tree.
+    waiting: list[tuple[ast.AST, str | None]] = [(tree, None)]
+    while waiting:
+        node, class_name = waiting.pop()
+        if isinstance(node, FunctionNode):
+            yield Piece(node, class_name)
+        inner = node.name if isinstance(node, ast.ClassDef) else class_name
+        waiting += [(child, inner) for child in ast.iter_child_nodes(node)]
 
 
 def _first_line(node: FunctionNode) -> int:

@@ -95,6 +95,11 @@ def test_syntax_errors_are_raised_unchanged() -> None:
         analyse_cell("x = = 1")
 
 
+def test_cells_that_are_nested_too_deeply_have_no_key() -> None:
+    with pytest.raises(FingerprintError, match="nested too deeply"):
+        analyse_cell("y = " + " + ".join(["x"] * 2000))
+
+
 def test_definitions_are_imports_functions_classes_and_setup_magics() -> None:
     source = (
         "import a\nfrom b import c\ndef f(): pass\nasync def g(): pass\nclass C: pass\n"
