@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio.events import Handle
+from collections import deque
 from contextvars import Context
 from typing import Any
 
@@ -30,6 +31,8 @@ def make_reentrant(loop: asyncio.AbstractEventLoop) -> bool:
             # Both packages put in an asyncio.run that reuses a loop and leaves it open: what a
             # program's own asyncio.run does is not ours to change.
             run = asyncio.run
+            if loop.is_running() and not hasattr(loop, "_nest_patched"):
+                loop._ready = _NeverEmpty(loop._ready)  # type: ignore[attr-defined]
             try:
                 import nest_asyncio2
             except ImportError:
@@ -38,6 +41,32 @@ def make_reentrant(loop: asyncio.AbstractEventLoop) -> bool:
                 _apply_in_place_of_older(nest_asyncio2, loop)
             asyncio.run = run
     return True
+
+
+class _NeverEmpty(deque[Handle]):
+    """The handles of a loop that is patched while it runs.
+
+    The pass over them that is under way has counted them, and would fail where a nested run has
+    taken some; it gets handles of nothing instead.
+    """
+
+    def popleft(self) -> Handle:
+        try:
+            return super().popleft()
+        except IndexError:
+            nothing = Handle(int, (), _NO_LOOP)
+            nothing.cancel()
+            return nothing
+
+
+class _NoLoop(asyncio.AbstractEventLoop):
+    """What a handle that never runs belongs to."""
+
+    def get_debug(self) -> bool:
+        return False
+
+
+_NO_LOOP = _NoLoop()
 
 
 def _loses_nothing(loop: asyncio.AbstractEventLoop) -> bool:

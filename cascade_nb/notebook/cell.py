@@ -199,7 +199,10 @@ class Cell:
         before = dict(self._namespace)
         session = effects.Watch(seeded=self._seeded)
         with shell.builtin_trap, shell.display_trap, Recorder(shell) as recorder:
-            await self._body.run(shell, checkpoint=self._guard.checkpoint, watch=session.statement)
+            with self._guard.as_keyboard_interrupt():
+                await self._body.run(
+                    shell, checkpoint=self._guard.checkpoint, watch=session.statement
+                )
             recorder.finish()
         if self._guard.interrupted:
             recorder.refuse("it was interrupted")

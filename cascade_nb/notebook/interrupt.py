@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
 from typing import Any, TypeVar
@@ -61,17 +62,23 @@ class Guard:
             self._swallowed = False
             raise KeyboardInterrupt
 
+    @contextmanager
+    def as_keyboard_interrupt(self) -> Iterator[None]:
+        """Let what an interrupt has caused inside leave as a KeyboardInterrupt."""
+        try:
+            yield
+        except BaseException as error:
+            if self.interrupted and _comes_of_interrupt(error):
+                raise KeyboardInterrupt().with_traceback(error.__traceback__) from None
+            raise
+
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Await `coroutine` in the current task; an interrupt ends it with KeyboardInterrupt."""
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
         token = _guard.set(self)
         try:
-            with self:
+            with self, self.as_keyboard_interrupt():
                 return await coroutine
-        except BaseException as error:
-            if self.interrupted and _comes_of_interrupt(error):
-                raise KeyboardInterrupt().with_traceback(error.__traceback__) from None
-            raise
         finally:
             _guard.reset(token)
             task, self._task = self._task, None

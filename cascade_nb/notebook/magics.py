@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextvars
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Bool, TraitError, Unicode, validate
 
 from cascade_nb.config import configure
@@ -155,7 +156,7 @@ def parse_wishes(line: str) -> tuple[Wishes, bool]:
         UsageError: an option is not known or has a bad value.
     """
     try:
-        given = parse_argstring(CascadeMagics.cascade, line)
+        given = CascadeMagics.cascade.parser.parse_args(_words(line))
         retry = Retry(max_attempts=1 if given.retry is None else given.retry)
         wishes = Wishes(
             name=given.name or "",
@@ -175,6 +176,13 @@ def parse_wishes(line: str) -> tuple[Wishes, bool]:
         # Bad values, and quotes that do not close.
         raise UsageError(str(error)) from None
     return wishes, given.quiet
+
+
+def _words(line: str) -> list[str]:
+    """The words of a line, quotes taken off; a backslash is part of a path."""
+    reader = shlex.shlex(line, posix=True)
+    reader.whitespace_split, reader.escape, reader.commenters = True, "", ""
+    return list(reader)
 
 
 def _names(option: str, text: str) -> list[str]:

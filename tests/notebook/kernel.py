@@ -13,7 +13,7 @@ from typing import Any
 
 from jupyter_client.manager import KernelManager
 
-TIMEOUT = 60.0
+TIMEOUT = 20.0
 _BADGE = re.compile(r"(hit|miss|bypass|failed|interrupted|off) · ")
 
 
@@ -94,7 +94,7 @@ class Kernel:
 
     def queue(self, code: str, *, silent: bool = False) -> tuple[str, str]:
         """Send a cell and wait for nothing."""
-        return self._client.execute(code, silent=silent), code
+        return self._client.execute(code, silent=silent, allow_stdin=False), code
 
     def collect(self, queued: list[tuple[str, str]]) -> list[Ran]:
         """Wait until all queued cells have ended."""
