@@ -7,17 +7,9 @@ from typing import Any
 import numpy as np
 
 from cascade_nb.codecs.dtypes import DType, read_dtype, read_shape, write_dtype, write_shape
-from cascade_nb.codecs.memory import (
-    Array,
-    Entry,
-    Sharing,
-    axis_order,
-    compact,
-    inverse,
-    memory_of,
-    next_array,
-    owner,
-)
+from cascade_nb.codecs.geometry import Array, axis_order, compact, inverse, owner
+from cascade_nb.codecs.memory import Entry, Sharing, memory_of
+from cascade_nb.codecs.memory_reader import next_array
 from cascade_nb.codecs.reader import Reader
 from cascade_nb.codecs.refusal import RefusedError, step
 from cascade_nb.codecs.tree import NUMPY, Kind, register, register_resolver

@@ -24,7 +24,10 @@ def _singleton(tag: int, value: Any) -> None:
 
 def _write_int(writer: Writer, value: int) -> None:
     size = (value.bit_length() + 8) // 8
-    writer.varint(size)
+    if size < 0x80:  # as `varint`, without the call
+        writer.out.append(size)
+    else:
+        writer.varint(size)
     writer.out += value.to_bytes(size, "little", signed=True)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas
 
 from cascade_nb.codecs.arrays import read_array, write_array
-from cascade_nb.codecs.memory import Array, Sharing
+from cascade_nb.codecs.geometry import Array
+from cascade_nb.codecs.memory import Sharing
 from cascade_nb.codecs.moments import read_pandas_dtype, write_pandas_dtype
 from cascade_nb.codecs.reader import Reader, copied
 from cascade_nb.codecs.refusal import UnknownTypeError

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from cascade_nb.codecs.memory import X87
+from cascade_nb.codecs.geometry import X87
 from cascade_nb.codecs.reader import Reader
 from cascade_nb.codecs.refusal import RefusedError, UnknownTypeError
 from cascade_nb.codecs.tree import NUMPY, Kind, register, register_resolver

@@ -16,7 +16,9 @@ import pandas
 from cascade_nb.codecs.arrays import by_element, empty_elements, fill_elements
 from cascade_nb.codecs.columns import read_values, write_values
 from cascade_nb.codecs.dtypes import read_dtype, write_dtype
-from cascade_nb.codecs.memory import Array, Entry, Sharing, memory_of, next_array
+from cascade_nb.codecs.geometry import Array
+from cascade_nb.codecs.memory import Entry, Sharing, memory_of
+from cascade_nb.codecs.memory_reader import next_array
 from cascade_nb.codecs.reader import Reader
 from cascade_nb.codecs.refusal import RefusedError, key_step, step
 from cascade_nb.codecs.tree import PANDAS, Kind, register

@@ -16,7 +16,7 @@ from types import MemberDescriptorType
 from typing import Any
 
 from cascade_nb.codecs.reader import Reader
-from cascade_nb.codecs.refusal import RefusedError, step, type_name
+from cascade_nb.codecs.refusal import RefusedError, type_name
 from cascade_nb.codecs.tree import INSTANCES, Kind, register, register_resolver
 from cascade_nb.codecs.writer import Writer
 from cascade_nb.errors import CodecError, UntrustedError
@@ -126,10 +126,14 @@ def _write_state(writer: Writer, value: Any) -> None:
         if "_attrs_cached_hash" in state:
             state["_attrs_cached_hash"] = None
     writer.varint(len(attributes) + len(slots))
-    for name, item in (*attributes.items(), *slots.items()):
-        writer.text(name)
-        with step(f".{name}"):
+    name = ""
+    try:
+        for name, item in (*attributes.items(), *slots.items()):
+            writer.text(name)
             writer.write(item)
+    except RefusedError as refused:
+        refused.steps.append(f".{name}")
+        raise
 
 
 def _read_state(reader: Reader, instance: Any) -> None:

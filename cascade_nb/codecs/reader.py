@@ -13,7 +13,7 @@ from cascade_nb.codecs.writer import ClassDigest
 from cascade_nb.errors import CodecError, UntrustedError
 
 if TYPE_CHECKING:
-    from cascade_nb.codecs.memory import MemoryReader
+    from cascade_nb.codecs.memory_reader import MemoryReader
 
 FindExternal: TypeAlias = Callable[[str], object]
 FindClass: TypeAlias = Callable[[str, str], type | None]
@@ -51,7 +51,7 @@ class Reader:
         count = self.varint()
         if not count:
             return None
-        from cascade_nb.codecs.memory import MemoryReader
+        from cascade_nb.codecs.memory_reader import MemoryReader
 
         return MemoryReader(self, count, self._blocks)
 
@@ -146,6 +146,10 @@ class Reader:
 
     def text(self) -> str:
         """The next text."""
+        size = self._data[self._position]
+        if size < 0x80:  # as `blob`, without the detour
+            self._position += 1
+            return str(self.take(size), "utf-8", "surrogatepass")
         return str(self.blob(), "utf-8", "surrogatepass")
 
     def sequence(self) -> list[Any]:
@@ -155,7 +159,13 @@ class Reader:
         if form == packing.GENERIC:
             if size > len(self._data) - self._position:
                 raise CodecError("damaged encoding: a count is larger than what follows")
-            return [self.read() for _ in range(size)]
+            data, kinds = self._data, by_tag
+            found = []
+            for _ in range(size):  # as `read`, without the call
+                tag = data[self._position]
+                self._position += 1
+                found.append((kinds.get(tag) or kind_of_tag(tag)).read(self))
+            return found
         items = packing.unpack(self, form)
         if len(items) != size:
             raise CodecError("damaged encoding: a packed sequence has the wrong length")

@@ -98,7 +98,12 @@ class Writer:
 
     def text(self, text: str) -> None:
         """Write a text, lone surrogates included."""
-        self.blob(text.encode("utf-8", "surrogatepass"))
+        data = text.encode("utf-8", "surrogatepass")
+        if len(data) < 0x80:  # as `blob`, without the detour
+            self.out.append(len(data))
+            self.out += data
+        else:
+            self.blob(data)
 
     def blob(self, data: Bytes) -> None:
         """Write raw bytes; many of them are not copied and must not change before they are used."""
@@ -115,10 +120,15 @@ class Writer:
         if packing.pack(self, items):
             return
         self.out.append(packing.GENERIC)
-        index = 0
+        out, index = self.out, 0
         try:
             for index, item in enumerate(items):  # noqa: B007 (a refusal's path needs it)
-                self.write(item)
+                kind = by_type.get(type(item))
+                if kind is None or kind.identity:
+                    self.write(item)
+                else:  # as `write`, without the call
+                    out.append(kind.tag)
+                    kind.write(self, item)
         except RefusedError as refused:
             refused.steps.append(f"[{index}]")
             raise
@@ -126,8 +136,11 @@ class Writer:
     def mapping(self, items: Mapping[Any, Any]) -> None:
         """Write keys and values in their order."""
         keys = list(items.keys())
-        with step(".keys()"):
+        try:
             self.sequence(keys)
+        except RefusedError as refused:
+            refused.steps.append(".keys()")
+            raise
         try:
             self.sequence(list(items.values()))
         except RefusedError as refused:
