@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         fingerprint,
         register_fingerprint,
         shared_objects,
+        sharing,
         walk,
     )
 
@@ -25,6 +26,7 @@ __all__ = [
     "fingerprint",
     "register_fingerprint",
     "shared_objects",
+    "sharing",
     "walk",
 ]
 

@@ -18,8 +18,8 @@ _OF_EVERY_CLASS = ("__dict__", "__weakref__", "__doc__", "__module__")
 class Description(NamedTuple):
     """What a function, class or module is, what it carries, and what its code can reach.
 
-    It carries its closure, defaults and attributes; through its code it reaches globals, helpers,
-    and a class its bases and members.
+    A function carries its closure, defaults and attributes; through its code it reaches globals and
+    helpers, a class its bases and members.
     """
 
     head: bytes
@@ -46,6 +46,8 @@ def describe(definition: Any, places: Places) -> Description:
 
 
 def _describe_followed(definition: Any, places: Places) -> Description:
+    # What lies in a class's body stays there; what a function closes over goes where it goes.
+    carries = not isinstance(definition, (type, ModuleType))
     lines = [f"code {reach.own_digest(definition)}"]
     carried: list[Any] = []
     reached: list[Any] = []
@@ -56,7 +58,7 @@ def _describe_followed(definition: Any, places: Places) -> Description:
             continue
         place = "" if item.place is None else places.setdefault(item.place, len(places))
         lines.append(f"{len(item.label)} {item.label} {item.kind} {place}")
-        (carried if item.kind in _CARRIED else reached).append(item.value)
+        (carried if carries and item.kind in _CARRIED else reached).append(item.value)
     head = "\n".join(lines).encode("utf-8", "surrogatepass")
     return Description(head, carried, reached, frozenset(distributions))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copyreg
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +15,18 @@ if TYPE_CHECKING:
     from cascade_nb.fingerprint.walker import Walker
 
 # What a builtin holds, asked of the builtin itself: a derived class may override `__iter__`.
-_CONTENT: dict[type, Callable[[Any, Any], Sequence[Any]]] = {
-    tuple: lambda value, walker: tuple(tuple.__iter__(value)),
-    list: lambda value, walker: tuple(list.__iter__(value)),
-    dict: lambda value, walker: (*dict.keys(value), *dict.values(value)),
-    set: lambda value, walker: walker.canonical_order(set.__iter__(value)),
-    frozenset: lambda value, walker: walker.canonical_order(frozenset.__iter__(value)),
-    str: lambda value, walker: (str.__str__(value)[:],),
-    bytes: lambda value, walker: (bytes(memoryview(value)),),
-    bytearray: lambda value, walker: (bytes(memoryview(value)),),
-    int: lambda value, walker: (int.__int__(value),),
-    float: lambda value, walker: (float.__float__(value),),
-    complex: lambda value, walker: (complex.__complex__(value),),
+_CONTENT: dict[type, Callable[[Any, Any], Opened]] = {
+    tuple: lambda value, walker: (b"", tuple(tuple.__iter__(value))),
+    list: lambda value, walker: (b"", tuple(list.__iter__(value))),
+    dict: lambda value, walker: (b"", (*dict.keys(value), *dict.values(value))),
+    set: lambda value, walker: walker.members(set.__iter__(value)),
+    frozenset: lambda value, walker: walker.members(frozenset.__iter__(value)),
+    str: lambda value, walker: (b"", (str.__str__(value)[:],)),
+    bytes: lambda value, walker: (b"", (bytes(memoryview(value)),)),
+    bytearray: lambda value, walker: (b"", (bytes(memoryview(value)),)),
+    int: lambda value, walker: (b"", (int.__int__(value),)),
+    float: lambda value, walker: (b"", (float.__float__(value),)),
+    complex: lambda value, walker: (b"", (complex.__complex__(value),)),
 }
 _IMMUTABLE = (tuple, frozenset, str, bytes, int, float, complex)
 
@@ -134,11 +135,11 @@ def _opener_of_builtin(cls: type, base: type) -> Callable[[Any, Walker], Opened]
     tag = b"derived from " + base.__name__.encode() + b" "
 
     def opener(value: Any, walker: Walker) -> Opened:
-        held = content(value, walker)
+        how, held = content(value, walker)
         if own_state:
-            return tag + b"%d state" % len(held), (cls, *held, value.__getstate__())
+            return tag + how + b"%d state" % len(held), (cls, *held, value.__getstate__())
         head, children = state(value, walker)
-        return tag + b"%d " % len(held) + head, (*held, *children)
+        return tag + how + b"%d " % len(held) + head, (*held, *children)
 
     return opener
 
@@ -152,7 +153,10 @@ def open_reduced(value: Any, walker: Walker) -> Opened:
     except TypeError as error:
         raise FingerprintError("it has state that Python cannot see") from error
     if isinstance(reduced, str):
-        return b"global", (cls, reduced, getattr(value, "__module__", None))
+        module = getattr(value, "__module__", None)
+        if getattr(sys.modules.get(str(module)), reduced, None) is value:
+            return b"global", (module, reduced)
+        return b"global of class", (cls, module, reduced)
     told: list[Any] = [*reduced, None, None, None, None]
     function, arguments, state, items, pairs, setter = told[:6]
     head, children = _open_state(value, state, walker)

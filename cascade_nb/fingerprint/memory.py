@@ -40,6 +40,12 @@ class MemoryMap:
         # no way that could be seen, but with what others hold of their memory.
         self._copied_on_write: list[_Place] = []
         self._count = 0
+        self._first_of_part = 0
+        self.shares_parts = False
+
+    def begin_part(self) -> None:
+        """Note in `shares_parts`, from now on, relations to what was placed before."""
+        self._first_of_part = self._count
 
     def place(
         self,
@@ -62,13 +68,13 @@ class MemoryMap:
         overlapped = self._regions[start:end]
         if copied_on_write:
             self._copied_on_write.append(new)
-            return _relations(new, overlapped)
+            return self._relations(new, overlapped)
         first = min(overlapped, key=lambda region: region.number, default=new)
         low = min([low, *(region.low for region in overlapped)])
         high = max([high, *(region.high for region in overlapped)])
         self._regions[start:end] = [_Place(first.address, low, high, first.strides, first.number)]
         also = [p for p in self._copied_on_write if p.low < new.high and new.low < p.high]
-        return _relations(new, overlapped + also)
+        return self._relations(new, overlapped + also)
 
     def place_buffer(self, buffer: bytearray | array[Any]) -> tuple[int, ...]:
         """How a buffer lies towards the arrays that were met before in its memory."""
@@ -88,12 +94,12 @@ class MemoryMap:
         address = ctypes.addressof(ctypes.c_char.from_buffer(view.cast("B")))
         return self.place(address, (address, address + view.nbytes), (1,))
 
-
-def _relations(new: _Place, known: Sequence[_Place]) -> tuple[int, ...]:
-    relations: list[int] = []
-    for other in sorted(known, key=lambda place: place.number):
-        relations += (other.number, new.address - other.address)
-        relations += (len(other.strides), *other.strides)
-    if relations:
-        relations += (len(new.strides), *new.strides)
-    return tuple(relations)
+    def _relations(self, new: _Place, known: Sequence[_Place]) -> tuple[int, ...]:
+        relations: list[int] = []
+        for other in sorted(known, key=lambda place: place.number):
+            self.shares_parts |= other.number <= self._first_of_part
+            relations += (other.number, new.address - other.address)
+            relations += (len(other.strides), *other.strides)
+        if relations:
+            relations += (len(new.strides), *new.strides)
+        return tuple(relations)

@@ -13,6 +13,7 @@ from cascade_nb.errors import CascadeError, FingerprintError
 from cascade_nb.fingerprint.instances import kind_of_instances
 from cascade_nb.fingerprint.kinds import BASES, EXACT, Kind, Opened, Opener
 from cascade_nb.fingerprint.origin import distributions_of
+from cascade_nb.fingerprint.reach import is_cached_type
 
 if TYPE_CHECKING:
     from cascade_nb.fingerprint.walker import Walker
@@ -22,6 +23,8 @@ _LIBRARIES = {
     "numpy": "cascade_nb.fingerprint.arrays",
     "pandas": "cascade_nb.fingerprint.frames",
     "pyarrow": "cascade_nb.fingerprint.arrow",
+    "scipy": "cascade_nb.fingerprint.sparse",
+    "polars": "cascade_nb.fingerprint.polars_frames",
 }
 _loaded: set[str] = set()
 _found: WeakKeyDictionary[type, Kind | None] = WeakKeyDictionary()
@@ -67,7 +70,7 @@ def _find_kind(cls: type) -> Kind | None:
             return Kind(_registered_opener(_REGISTERED[base]), identity=True)
     if cls in EXACT:
         return EXACT[cls]
-    if issubclass(cls, (type, FunctionType, ModuleType)):
+    if issubclass(cls, (type, FunctionType, ModuleType)) or is_cached_type(cls):
         return None
     for base in cls.__mro__:
         if base in BASES:

@@ -52,7 +52,7 @@ def _children(value: Any, path: str, walker: Walker) -> Iterator[tuple[object, s
 
 
 def _dict_children(value: dict[Any, Any], path: str) -> list[tuple[object, str]]:
-    keys = [(key, f"a key of {path}") for key in value]
+    keys = [(key, f"{path}.keys()") for key in value]
     return keys + [(child, f"{path}[{_shown(key)}]") for key, child in value.items()]
 
 

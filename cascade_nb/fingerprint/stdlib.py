@@ -140,12 +140,14 @@ def _logger(value: logging.Logger, walker: Walker) -> Opened:
 
 @exactly(frozenset)
 def _frozenset(value: frozenset[Any], walker: Walker) -> Opened:
-    return b"frozenset", walker.canonical_order(value)
+    head, members = walker.members(value)
+    return b"frozenset" + head, members
 
 
 @exactly(set, identity=True)
 def _set(value: set[Any], walker: Walker) -> Opened:
-    return b"set", walker.canonical_order(value)
+    head, members = walker.members(value)
+    return b"set" + head, members
 
 
 @exactly(collections.deque, identity=True)
@@ -279,6 +281,11 @@ def _wrapped_function(value: Any, walker: Walker) -> Opened:
 @exactly(property)
 def _property(value: property, walker: Walker) -> Opened:
     return b"property", (value.fget, value.fset, value.fdel)
+
+
+@exactly(functools.cached_property)
+def _cached_property(value: Any, walker: Walker) -> Opened:
+    return b"cached_property", (value.func, value.attrname)
 
 
 @exactly(type(functools.lru_cache(lambda: None)))

@@ -7,6 +7,7 @@ play a part. `cascade_nb.fingerprint.walker` tells the canonical form.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -21,6 +22,7 @@ __all__ = [
     "fingerprint",
     "register_fingerprint",
     "shared_objects",
+    "sharing",
     "walk",
 ]
 
@@ -88,8 +90,30 @@ def shared_objects(value: object) -> list[object]:
     return walker.mutables[: walker.carried]
 
 
+def sharing(values: Mapping[str, object]) -> str | None:
+    """How several values, by their labels, hold the same things that can be changed.
+
+    None where no change to one of them could be seen in another, whatever memory they have in
+    common underneath. With the fingerprint of each value it tells all that there is to tell; the
+    content of buffers is not hashed again.
+
+    Raises:
+        FingerprintError: something in them has no fingerprint.
+    """
+    walker = Walker(hashes_buffers=False)
+    for label in sorted(values):
+        walker.buffer(label.encode("utf-8", "surrogatepass"))
+        _run(walker, values[label], label)
+    return walker.digest().hex() if walker.shares_parts else None
+
+
 def _walked(value: object, path: str, budget: int | None) -> Walker:
     walker = Walker(budget=budget)
+    _run(walker, value, path)
+    return walker
+
+
+def _run(walker: Walker, value: object, path: str) -> None:
     try:
         walker.run(value)
     except FingerprintError as error:
@@ -99,7 +123,6 @@ def _walked(value: object, path: str, budget: int | None) -> Walker:
     except RuntimeError as error:
         reason = "it changed while it was read, or is nested too deeply"
         raise FingerprintError(_message(path, value, reason), path=path) from error
-    return walker
 
 
 def _blame(value: object, path: str, error: FingerprintError) -> NoReturn:

@@ -34,6 +34,7 @@ from blake3 import blake3
 
 from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint.definitions import Description, Places, describe
+from cascade_nb.fingerprint.kinds import Opened
 from cascade_nb.fingerprint.memory import MemoryMap
 from cascade_nb.fingerprint.opening import kind_of, open_value
 
@@ -80,6 +81,8 @@ _IS = [bytes(value == code for value in range(256)) for code in range(16)]
 _HAS_IDENTITY = bytes(value in (LIST, DICT, OBJECT) for value in range(256))
 _WITH_IDENTITY = frozenset({LIST, DICT, OBJECT})
 
+_SORTABLE = frozenset({bool, int, str, bytes})
+
 _LEVEL = Struct("<BQ")
 _SIZE = Struct("<Q")
 
@@ -87,7 +90,10 @@ _INLINE = 1024  # longer buffers stand in the form as their digest
 _THREADED = 1 << 20  # shorter ones gain nothing from several threads
 _FLUSH = 4096  # parts of the form that are kept before they are hashed
 _OBJECT_COST = 64  # what one value counts against a budget, in bytes
-_UNSHARED_TUPLES = 1 << 25  # children of one level's tuples beyond which sharing is looked for
+# How many children of tuples a level may have before tuples are looked at for parts in common: many
+# in general, fewer so deep down that they may be few tuples which hold each other again and again.
+_MANY = 1 << 25
+_DEEP, _MANY_DEEP = 12, 1 << 12
 
 
 class BudgetExceeded(Exception):  # noqa: N818 - a way out, not an error
@@ -118,16 +124,28 @@ class Walker:
     of them are reached without going through the globals of a function or the body of a class.
     """
 
-    def __init__(self, *, budget: int | None = None, pure: bool = False, limit: int = -1) -> None:
+    def __init__(
+        self,
+        *,
+        budget: int | None = None,
+        pure: bool = False,
+        limit: int = -1,
+        hashes_buffers: bool = True,
+    ) -> None:
         self.mutables: list[object] = []
         self.carried = 0
         self.types: set[type] = set()
         self.distributions: set[str] = set()
         self.definitions: list[object] = []
         self.memory = MemoryMap()
-        self.pure_digests: dict[int, tuple[object, bytes]] = {}
-        self.pure = pure
-        self.limit = limit
+        self._pure_walks: dict[int, tuple[object, bytes, list[object]]] = {}
+        self.shares_parts = False
+        self._pure = pure
+        self._limit = limit
+        self._hashes_buffers = hashes_buffers
+        self._first_of_part = 0
+        self._depth = 0
+        self._described: list[Description] = []
         self._budget = sys.maxsize if budget is None else budget
         self._numbers: dict[int, int] = {}
         self._definition_numbers: dict[int, int] = {}
@@ -136,24 +154,31 @@ class Walker:
         self._hasher: Any = None
 
     def run(self, value: object) -> None:
-        """Write `value`, then the functions and classes in it with all that they reach."""
-        self._descend([value])
-        described = self._describe_new([])
-        self.carried = len(self.mutables)
-        done = 0
-        while done < len(described):
-            self._descend(list(described[done].reached))
-            self._describe_new(described)
-            done += 1
+        """Write `value`, then the functions and classes in it with all that they reach.
 
-    def _describe_new(self, described: list[Description]) -> list[Description]:
-        while len(described) < len(self.definitions):
-            description = describe(self.definitions[len(described)], self._places)
-            described.append(description)
+        Several values may be written one after the other: `shares_parts` tells whether a later one
+        held something that can be changed of an earlier one.
+        """
+        self._first_of_part = len(self.mutables)
+        self.memory.begin_part()
+        done = len(self._described)
+        self._descend([value])
+        self._pure = False
+        self._describe_new()
+        self.carried = len(self.mutables)
+        while done < len(self._described):
+            self._descend(list(self._described[done].reached))
+            self._describe_new()
+            done += 1
+        self.shares_parts |= self.memory.shares_parts
+
+    def _describe_new(self) -> None:
+        while len(self._described) < len(self.definitions):
+            description = describe(self.definitions[len(self._described)], self._places)
+            self._described.append(description)
             self.distributions.update(description.distributions)
             self.buffer(description.head)
             self._descend(list(description.carried))
-        return described
 
     def digest(self) -> bytes:
         """BLAKE3 of all that was written."""
@@ -175,6 +200,8 @@ class Walker:
         """The same as `content` of all the pieces in one, whose size is known."""
         if size <= _INLINE:
             return _SIZE.pack(size) + b"".join(pieces)
+        if not self._hashes_buffers:
+            return _SIZE.pack(size)
         self.spend(size)
         hasher = blake3()
         for piece in pieces:
@@ -183,6 +210,8 @@ class Walker:
 
     def hash_of(self, data: Bytes, size: int) -> bytes:
         """The digest of a long buffer, by several threads where that pays."""
+        if not self._hashes_buffers:
+            return b""
         self.spend(size)
         if size < _THREADED:
             return blake3(data).digest()
@@ -198,6 +227,7 @@ class Walker:
         """The number of an object that was met before; None, and a new number, for a new one."""
         found = self._numbers.setdefault(id(value), len(self.mutables))
         if found < len(self.mutables):
+            self.shares_parts |= found < self._first_of_part
             return found
         self._admit((value,))
         return None
@@ -209,50 +239,61 @@ class Walker:
             self.definitions.append(value)
         return found
 
-    def canonical_order(self, elements: Iterable[object]) -> list[object]:
-        """The elements of a set in an order that depends on nothing but what they are."""
+    def members(self, elements: Iterable[object]) -> Opened:
+        """What to write of a set's elements, and how: it depends on nothing but what they are.
+
+        Plain ones in their own order; others without identity as digests, so that what many sets
+        hold is written once; objects in an order that tells most of them apart.
+        """
         members = list(elements)
-        if len(members) < 2:
-            return members
         types = set(map(type, members))
-        if len(types) == 1 and types <= {int, str, bytes, bool}:
-            return sorted(members)  # type: ignore[type-var]
+        if len(members) < 2 or (len(types) == 1 and types <= _SORTABLE):
+            return b" as such", sorted(members) if types <= _SORTABLE else members
         try:
-            keys = [self._pure_digest(member) for member in members]
+            return b" as digests", sorted(self._pure_digests(members))
         except Impure:
             keys = [self._rough_digest(member) for member in members]
         order = sorted(range(len(members)), key=keys.__getitem__)
-        return [members[index] for index in order]
+        return b" in order", [members[index] for index in order]
 
-    def _pure_digest(self, value: object) -> bytes:
-        known = self.pure_digests.get(id(value))
-        if known is not None:
-            return known[1]
-        walker = Walker(budget=self._budget, pure=True)
-        walker.pure_digests = self.pure_digests
-        walker.run(value)
-        self._budget = walker._budget
-        self.types |= walker.types
-        self.distributions |= walker.distributions
-        digest = walker.digest()
-        self.pure_digests[id(value)] = (value, digest)
-        return digest
+    def _pure_digests(self, values: Sequence[object]) -> list[bytes]:
+        """The digest of each of some values without identity, as of walks of their own."""
+        known = dict(map(self._pure_walk, values))
+        # Their functions and classes are described here too: they may share parts with the rest.
+        for digest in sorted(known):
+            for definition in known[digest]:
+                self.define(definition)
+        return [self._pure_walk(value)[0] for value in values]
+
+    def _pure_walk(self, value: object) -> tuple[bytes, list[object]]:
+        known = self._pure_walks.get(id(value))
+        if known is None:
+            walker = Walker(budget=self._budget, pure=True)
+            walker._pure_walks = self._pure_walks
+            walker.run(value)
+            self._budget = walker._budget
+            self.types |= walker.types
+            self.distributions |= walker.distributions
+            known = self._pure_walks[id(value)] = (value, walker.digest(), walker.definitions)
+        return known[1:]
 
     def _rough_digest(self, value: object) -> bytes:
         """A digest that orders most objects; those it cannot tell apart may cost a miss."""
-        if self.pure or self.limit >= 0:
+        if self._pure or self._limit >= 0:
             # Sets within sets of objects would be ordered over and over again.
             raise Impure
         walker = Walker(budget=self._budget, limit=256)
-        walker.pure_digests = self.pure_digests
+        walker._pure_walks = self._pure_walks
         with suppress(Impure):  # It goes as far as it went, which is the same for equal values.
             walker.run(value)
         return walker.digest()
 
     def _descend(self, level: list[Any]) -> None:
+        self._depth = 0
         while level:
             self.spend(_OBJECT_COST * len(level))
             level = self._write_level(level)
+            self._depth += 1
 
     def _write_level(self, level: list[Any]) -> list[Any]:
         codes: bytes | bytearray = bytes(map(_code_of, map(type, level)))
@@ -300,10 +341,10 @@ class Walker:
         return marked, references
 
     def _admit(self, values: Sequence[object]) -> None:
-        if self.pure:
+        if self._pure:
             raise Impure
         self.mutables.extend(values)
-        if 0 <= self.limit < len(self.mutables):
+        if 0 <= self._limit < len(self.mutables):
             raise Impure
 
     def _flush(self) -> None:
@@ -359,16 +400,19 @@ class Walker:
 
     def _tuples(self, column: list[tuple[Any, ...]], below: list[Any]) -> None:
         self._lengths(column)
-        if sum(map(len, column)) > _UNSHARED_TUPLES:
-            self._shared_tuples(column)
+        if self._may_unfold(sum(map(len, column))):
+            self._each_once(column)
         else:
             below.extend(chain.from_iterable(column))
 
-    def _shared_tuples(self, column: list[tuple[Any, ...]]) -> None:
+    def _may_unfold(self, size: int) -> bool:
+        return size > (_MANY if self._depth < _DEEP else _MANY_DEEP)
+
+    def _each_once(self, column: list[Any]) -> None:
         """Tuples in tuples that share parts may unfold without end: each is written once."""
         first: dict[bytes, int] = {}
         try:
-            digests = map(self._pure_digest, column)
+            digests = self._pure_digests(column)
             order = array("q", (first.setdefault(digest, len(first)) for digest in digests))
         except Impure:
             raise FingerprintError("it holds tuples of mutable parts, too many to unfold") from None
@@ -389,6 +433,12 @@ class Walker:
 
     def _definitions(self, column: list[Any], below: list[Any]) -> None:
         self.numbers(array("q", map(self.define, column)))
+
+    def _values(self, column: list[Any], below: list[Any]) -> None:
+        if self._may_unfold(len(column)):
+            self._each_once(column)
+        else:
+            self._others(column, below)
 
     def _others(self, column: list[Any], below: list[Any]) -> None:
         self.types.update(map(type, column))
@@ -424,7 +474,7 @@ _COLUMNS: dict[int, _Column] = {
     DICT: Walker._dicts,
     REFERENCE: Walker._references,
     DEFINITION: Walker._definitions,
-    VALUE: Walker._others,
+    VALUE: Walker._values,
     OBJECT: Walker._others,
 }
 
