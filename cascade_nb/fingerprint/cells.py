@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint import magics
-from cascade_nb.fingerprint.code import Root, asks_about_code, group
+from cascade_nb.fingerprint.code import Root, asks_about_code, group, identifiers
 from cascade_nb.fingerprint.magics import Magic
 from cascade_nb.fingerprint.names import Reader
 from cascade_nb.fingerprint.normal import NormalForm, digest, is_constant
@@ -59,6 +59,7 @@ class CellCode:
     roots: tuple[Root, ...] = field(repr=False)
     imports: tuple[Use, ...] = field(repr=False)
     environment: tuple[str, ...] = field(repr=False)
+    reads_documents: bool = field(repr=False)
 
 
 def analyse_cell(source: str) -> CellCode:
@@ -78,7 +79,7 @@ def analyse_cell(source: str) -> CellCode:
 
 
 def _analysed(source: str, tree: ast.Module) -> CellCode:
-    docstrings, annotations = asks_about_code(tree)
+    docstrings, annotations = asks_about_code(identifiers(tree))
     reader = _CellReader(annotations=annotations)
     reader.read(tree)
     definitions = tuple(statement for statement in tree.body if _is_definition(statement))
@@ -100,6 +101,7 @@ def _analysed(source: str, tree: ast.Module) -> CellCode:
         roots=tuple(Root(name, uses) for name, uses in by_root.items()),
         imports=(*reader.imports.values(), *imported),
         environment=tuple(sorted(reader.environment)),
+        reads_documents=docstrings or annotations,
     )
 
 

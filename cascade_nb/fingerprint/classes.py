@@ -233,11 +233,11 @@ def is_singledispatch(function: Any) -> bool:
     )
 
 
-def documents(obj: Any, *, docstrings: bool) -> tuple[Any, ...]:
-    """Docstring and annotations of a function or class, for code that may read them."""
+def documents(obj: Any) -> tuple[Any, ...]:
+    """Docstring and annotations of a function, class or module, for code that may read them."""
     annotations = getattr(obj, "__annotations__", None) or {}
     plain = {name: plain_annotation(value) for name, value in annotations.items()}
-    return (getattr(obj, "__doc__", None) if docstrings else None, plain)
+    return (getattr(obj, "__doc__", None), plain)
 
 
 def home_of(cls: type) -> str | None:

@@ -57,8 +57,7 @@ class CodeFacts:
     imports: tuple[Use, ...]
     environment: tuple[str, ...]
     risks: tuple[Risk, ...]
-    reads_docstrings: bool
-    reads_annotations: bool
+    reads_documents: bool
 
 
 # By id, and holding the object: comparing code objects, as a dict of them does, is slow.
@@ -75,6 +74,12 @@ def facts_of(code: CodeType) -> CodeFacts:
     return facts
 
 
+def risks_of(code: CodeType) -> tuple[Risk, ...]:
+    """What no analysis can follow in code whose facts are known; nothing of installed code."""
+    known = _facts.get(id(code))
+    return () if known is None else known[1].risks
+
+
 def _analyse(code: CodeType) -> CodeFacts:
     piece = find_source(code)
     if piece is not None:
@@ -89,8 +94,7 @@ def _analyse(code: CodeType) -> CodeFacts:
 def _of_source(code: CodeType, piece: Piece) -> CodeFacts:
     node = piece.node
     words = identifiers(node)
-    docstrings = not words.isdisjoint(_DOCSTRING_READERS)
-    annotations = not words.isdisjoint(_ANNOTATION_READERS)
+    docstrings, annotations = asks_about_code(words)
     normal = NormalForm(docstrings=docstrings, annotations=annotations)
     reader = Reader(piece.class_name, annotations=annotations)
     if not isinstance(node, ast.Lambda) and normal.annotations_count(node):
@@ -107,8 +111,7 @@ def _of_source(code: CodeType, piece: Piece) -> CodeFacts:
         imports=tuple(reader.imports.values()),
         environment=tuple(sorted(reader.environment)),
         risks=tuple(reader.risks),
-        reads_docstrings=docstrings,
-        reads_annotations=annotations,
+        reads_documents=docstrings or annotations,
     )
 
 
@@ -120,8 +123,7 @@ def _facts_from(
     imports: tuple[Use, ...] = (),
     environment: tuple[str, ...] = (),
     risks: tuple[Risk, ...] = (),
-    reads_docstrings: bool,
-    reads_annotations: bool,
+    reads_documents: bool,
 ) -> CodeFacts:
     by_root, imported = group(uses)
     frees = tuple(Root(name, by_root.pop(name, (Use(name),))) for name in code.co_freevars)
@@ -133,8 +135,7 @@ def _facts_from(
         imports=imports + imported,
         environment=environment,
         risks=risks,
-        reads_docstrings=reads_docstrings,
-        reads_annotations=reads_annotations,
+        reads_documents=reads_documents,
     )
 
 
@@ -154,9 +155,8 @@ def _order(use: Use) -> tuple[str, tuple[str, ...], int, bool]:
     return use.root, use.attributes, use.level, use.bare_call
 
 
-def asks_about_code(node: ast.AST) -> tuple[bool, bool]:
-    """Whether code may read docstrings, and whether it may read annotations."""
-    words = identifiers(node)
+def asks_about_code(words: set[str]) -> tuple[bool, bool]:
+    """Whether code of such words may read docstrings, and whether it may read annotations."""
     return not words.isdisjoint(_DOCSTRING_READERS), not words.isdisjoint(_ANNOTATION_READERS)
 
 
@@ -185,8 +185,7 @@ def _of_bytecode(code: CodeType) -> CodeFacts:
         uses.values(),
         risks=_bytecode_risks(code),
         environment=_environment_of(code),
-        reads_docstrings=not words.isdisjoint(_DOCSTRING_READERS),
-        reads_annotations=not words.isdisjoint(_ANNOTATION_READERS),
+        reads_documents=not words.isdisjoint(_DOCSTRING_READERS | _ANNOTATION_READERS),
     )
 
 

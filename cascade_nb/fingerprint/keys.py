@@ -20,17 +20,16 @@ from blake3 import blake3
 
 from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint import origin, previews, risks
-from cascade_nb.fingerprint.code import facts_of
+from cascade_nb.fingerprint.code import risks_of
 from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.reach import (
     Reached,
-    ignoring,
     is_code,
-    is_followed,
     is_ignored,
     own_digest,
     reached_by,
     reached_in,
+    reading,
 )
 from cascade_nb.fingerprint.risks import Risk
 from cascade_nb.fingerprint.small import small_fingerprint
@@ -84,27 +83,14 @@ def function_key(
         FingerprintError: something that can be reached has no fingerprint.
         BudgetExceeded: it would take long; to be called again in a thread, without a budget.
     """
-    if ignore:
-        with ignoring(ignore):
-            return _function_key(function, arguments, ignore, version, reads, budget)
-    return _function_key(function, arguments, ignore, version, reads, budget)
 
+    def take_in(assembly: _Assembly) -> None:
+        assembly.root(function)
+        for name, value in arguments.items():
+            if name not in ignore:
+                assembly.value(f"argument {name}", value)
 
-def _function_key(
-    function: Any,
-    arguments: Mapping[str, Any],
-    ignore: frozenset[str],
-    version: str | None,
-    reads: Sequence[str],
-    budget: int | None,
-) -> Key:
-    assembly = _Assembly(budget)
-    assembly.root(function)
-    for name, value in arguments.items():
-        if name not in ignore:
-            assembly.value(f"argument {name}", value)
-    assembly.follow()
-    return assembly.key(version, reads)
+    return _assembled(take_in, ignore, budget).key(version, reads)
 
 
 def cell_key(
@@ -130,15 +116,13 @@ def cell_key(
         extra: further values that count, by label.
         budget: as for `function_key`, whose errors these are too.
     """
-    assembly = _Assembly(budget)
-    with ignoring(ignore):
+
+    def take_in(assembly: _Assembly) -> None:
         assembly.parts["code"] = code.digest
         assembly.risks += code.risks
         found = reached_in(namespace, code.roots, code.imports, code.environment)
         for item in found:
             name = item.label.partition(" ")[2]
-            if is_ignored(name, ignore):
-                continue
             if item.kind == "global" and inputs is not None and name not in inputs:
                 continue
             assembly.take("cell", item)
@@ -147,8 +131,41 @@ def cell_key(
                 assembly.bind("cell", f"exists {name}", str(name in namespace))
         for label, value in (extra or {}).items():
             assembly.value(label, value)
+
+    return _assembled(take_in, ignore, budget, documents=code.reads_documents).key(version, reads)
+
+
+def _assembled(
+    take_in: Callable[[_Assembly], None],
+    ignore: frozenset[str],
+    budget: int | None,
+    *,
+    documents: bool = False,
+) -> _Assembly:
+    """What `take_in` begins with and all that follows from it.
+
+    Where any code in it asks about docstrings or annotations, all of them count.
+    """
+    assembly = _Assembly(budget)
+    with reading(ignore=ignore, documents=documents) as state:
+        take_in(assembly)
         assembly.follow()
-    return assembly.key(version, reads)
+    if state.asked:
+        return _assembled(take_in, ignore, budget, documents=True)
+    return assembly
+
+
+def key_from_parts(
+    parts: Mapping[str, str],
+    *,
+    risks: tuple[Risk, ...] = (),
+    previews: Callable[[], Mapping[str, str]] = dict,
+) -> Key:
+    """The key made of `parts`, hex digests by label, in whatever order."""
+    joined = "".join(sorted(label + "\0" + part for label, part in parts.items()))
+    hasher = blake3(_FORMAT)
+    hasher.update(joined.encode("utf-8", "surrogatepass"))
+    return Key(digest=hasher.hexdigest(), parts=parts, risks=risks, previews=previews)
 
 
 class _Assembly:
@@ -180,10 +197,8 @@ class _Assembly:
     def follow(self) -> None:
         """Take in all that what is queued can reach."""
         for label, code in self._queue:
-            if type(code) is FunctionType and is_followed(code):
-                found_risks = facts_of(code.__code__).risks
-                if found_risks:
-                    self.risks += found_risks
+            if type(code) is FunctionType:
+                self.risks += risks_of(code.__code__)
             for item in reached_by(code):
                 self.take(label, item)
 
@@ -296,12 +311,8 @@ class _Assembly:
             if generator not in self._seeded:
                 self.risks += found
         values = self._values
-        joined = "".join(sorted(label + "\0" + part for label, part in parts.items()))
-        hasher = blake3(_FORMAT)
-        hasher.update(joined.encode("utf-8", "surrogatepass"))
-        return Key(
-            digest=hasher.hexdigest(),
-            parts=parts,
+        return key_from_parts(
+            parts,
             risks=tuple(dict.fromkeys(self.risks)),
             previews=lambda: previews.of_values(values),
         )

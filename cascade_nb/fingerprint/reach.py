@@ -15,7 +15,6 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from contextvars import ContextVar
 from types import (
     BuiltinFunctionType,
@@ -29,7 +28,7 @@ from types import (
 from typing import Any, NamedTuple
 
 from cascade_nb.fingerprint import classes, origin
-from cascade_nb.fingerprint.code import CodeFacts, Root, facts_of
+from cascade_nb.fingerprint.code import Root, facts_of
 from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.origin import Owner
 from cascade_nb.fingerprint.scopes import Use
@@ -71,17 +70,32 @@ class Reached(NamedTuple):
 
 # By id, and holding the object: where code lies is settled when it is compiled.
 _owners: dict[int, tuple[CodeType, Owner]] = {}
-_ignored: ContextVar[frozenset[str]] = ContextVar("_ignored", default=frozenset())
 
 
-@contextmanager
-def ignoring(names: frozenset[str]) -> Iterator[None]:
-    """Reach nothing by the given names, nor by dotted names that begin with one of them."""
-    token = _ignored.set(names)
-    try:
-        yield
-    finally:
-        _ignored.reset(token)
+class reading:  # noqa: N801 - a context manager, and quicker than one made of a generator
+    """How names are followed inside of a ``with``.
+
+    Nothing is reached by the names in `ignore`, nor by dotted names that begin with one of them.
+    Docstrings and annotations count where `documents`; else `asked` tells whether code was met
+    that asks about them.
+    """
+
+    __slots__ = ("_token", "asked", "documents", "ignore")
+
+    def __init__(self, *, ignore: frozenset[str] = frozenset(), documents: bool = False) -> None:
+        self.ignore = ignore
+        self.documents = documents
+        self.asked = False
+
+    def __enter__(self) -> reading:
+        self._token = _reading.set(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _reading.reset(self._token)
+
+
+_reading: ContextVar[reading | None] = ContextVar("_reading", default=None)
 
 
 def is_ignored(name: str, names: frozenset[str]) -> bool:
@@ -241,10 +255,7 @@ def reached_by(obj: Any) -> list[Reached]:
         found.module(obj)
     else:
         found.wrapper(obj)
-    ignored = _ignored.get()
-    if not ignored:
-        return found.items
-    return [item for item in found.items if not is_ignored(item.label.partition(" ")[2], ignored)]
+    return found.kept()
 
 
 def reached_in(
@@ -258,7 +269,7 @@ def reached_in(
     found.names(namespace, roots)
     found.imports(namespace, imports)
     found.environment(environment)
-    return found.items
+    return found.kept()
 
 
 class _Found:
@@ -266,6 +277,15 @@ class _Found:
 
     def __init__(self) -> None:
         self.items: list[Reached] = []
+        self._reading = _reading.get()
+        self._documented = self._reading is not None and self._reading.documents
+
+    def kept(self) -> list[Reached]:
+        """What was found, less what is to be ignored."""
+        ignored = None if self._reading is None else self._reading.ignore
+        if not ignored:
+            return self.items
+        return [i for i in self.items if not is_ignored(i.label.partition(" ")[2], ignored)]
 
     def function(self, function: FunctionType) -> None:
         """A wrapper that installed code has made: what it holds may be the user's."""
@@ -288,8 +308,10 @@ class _Found:
         if facts.environment:
             self.environment(facts.environment)
         self._carried(function, facts.frees)
-        if facts.reads_docstrings or facts.reads_annotations:
-            self._documents(function, facts)
+        if self._documented:
+            self._documents(function, facts.name)
+        elif facts.reads_documents and self._reading is not None:
+            self._reading.asked = True
 
     def _carried(self, function: FunctionType, frees: Sequence[Root]) -> None:
         if function.__closure__:
@@ -520,13 +542,9 @@ class _Found:
                 place = (id(attributes), name)
                 self.thing(shown, attributes[name], "attribute", place, Use(name))
 
-    def _documents(self, function: FunctionType, facts: CodeFacts) -> None:
-        """Docstrings and annotations of what is reached, for a function that reads such."""
-        for item in list(self.items):
-            if item.kind in ("helper", "class"):
-                name = item.label.partition(" ")[2]
-                document = classes.documents(item.value, docstrings=facts.reads_docstrings)
-                self.items.append(Reached(f"attribute {name}.__doc__", "attribute", document))
+    def _documents(self, obj: Any, name: str) -> None:
+        """Docstring and annotations, where something asks about such."""
+        self.items.append(Reached(f"attribute {name}.__doc__", "attribute", classes.documents(obj)))
 
     def _registry(self, function: Any) -> None:
         """The implementations behind ``functools.singledispatch``."""
@@ -544,12 +562,16 @@ class _Found:
                 self.thing(f"{shown}.{base.__name__}", base, "attribute", None, Use(""))
         if type(cls) is not type:
             self.thing(f"{shown} metaclass", type(cls), "attribute", None, Use(""))
+        if self._documented:
+            self._documents(cls, shown)
         for name, value in classes.members(cls):
             place = (id(cls), name)
             self.thing(f"{shown}.{name}", value, "attribute", place, Use(name))
 
     def module(self, module: ModuleType) -> None:
         """All that a module of the user's holds: something uses it under computed names."""
+        if self._documented:
+            self._documents(module, module.__name__)
         for name, value in sorted(vars(module).items()):
             if name.startswith("__") and name.endswith("__"):
                 continue

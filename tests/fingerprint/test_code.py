@@ -1,3 +1,5 @@
+# ruff: noqa: E501 - a case is a line
+
 from __future__ import annotations
 
 import linecache
@@ -105,7 +107,9 @@ def test_bytecode_counts_where_there_is_no_source() -> None:
 
 
 def test_bytecode_risks_and_environment() -> None:
-    found = facts_of(without_source(run("import os\ndef f(x): return os.environ['A'], eval(x)")["f"]))
+    found = facts_of(
+        without_source(run("import os\ndef f(x): return os.environ['A'], eval(x)")["f"])
+    )
     assert found.environment == ("A",)
     assert [risk.name for risk in found.risks] == ["eval"]
 
@@ -269,7 +273,7 @@ def test_spelling_does_not_count(one: str, other: str) -> None:
 
 
 # These are part of every key: they stay the same under every Python and in every version of ours.
-PINNED = {  # fmt: skip
+PINNED = {
     "def f(x): return x + 1": "74b6b54db75691749d9d0f4aa03cf42ebb1710d73dd20d319d69ce56f42c5c17",
     "f = lambda x, *a, k=1, **q: {x: a, **q}": "e0247e6fff2f6a58f9bcf212e0a767ce53ea0c6603a306ab98fa7d490951b3a3",
     "async def f(x):\n    async with x as y:\n        return [await z async for z in y]": "2528edbeb341202937958b8ac518e2208dad4c80676c7a62db611ce20b6da39a",

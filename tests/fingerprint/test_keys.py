@@ -1,3 +1,5 @@
+# ruff: noqa: E501 - a scenario is a line
+
 from __future__ import annotations
 
 import json
@@ -181,6 +183,10 @@ DIFFERENT = [
     scenario("docstring that is read", "def f(x):\n    'one'\n    return f.__doc__", ("'one'", "'two'")),
     scenario("helper's docstring that is read", "def g():\n    'one'\ndef f(x): return g.__doc__", ("'one'", "'two'")),
     scenario("annotations that are read", "import typing\ndef g(a: int): pass\ndef f(x): return typing.get_type_hints(g)", ("a: int", "a: float")),
+    scenario("docstring of an argument that is read", "def g():\n    'one'\ndef f(x): return x.__doc__", ("'one'", "'two'"), arguments="{'x': g}"),
+    scenario("docstring of an argument's class", "class C:\n    'one'\ndef f(x): return x.__doc__", ("'one'", "'two'"), arguments="{'x': [C()]}"),
+    scenario("docstring read by a function in a list", "def g():\n    'one'\ndef h(): return g.__doc__\nT = [h]\ndef f(x): return T[0]()", ("'one'", "'two'")),
+    scenario("annotations of an argument", "import typing\ndef g(a: int): pass\ndef f(x): return typing.get_type_hints(x)", ("a: int", "a: float"), arguments="{'x': g}"),
     scenario("annotation under a decorator", "def deco(g): return g\n@deco\ndef g(a: int): pass\ndef f(x): return g", ("a: int", "a: float")),
 ]  # fmt: skip
 
@@ -211,7 +217,9 @@ SAME = [
     scenario("unused module attribute", "import m\ndef f(x): return m.g(x)", ("OTHER = 1", "OTHER = 2"), files={"m.py": "OTHER = 1\ndef g(x): return x"}),
 ]  # fmt: skip
 
-M = {"m.py": "K = 1\ndef g(x): return helper(x)\ndef helper(x): return x + K\nclass C:\n    v = 5\n"}
+M = {
+    "m.py": "K = 1\ndef g(x): return helper(x)\ndef helper(x): return x + K\nclass C:\n    v = 5\n"
+}
 P = {
     "p/__init__.py": "from p.sub import g\nimport p.data\n",
     "p/sub.py": "from . import data\ndef g(x): return data.K + x\n",
@@ -338,7 +346,9 @@ def test_sharing_between_arguments_counts() -> None:
     one = [1]
     shared, apart = function_key(f, {"a": one, "b": one}), function_key(f, {"a": one, "b": [1]})
     assert shared.digest != apart.digest
-    assert describe_change(apart.parts, shared.parts, {}, {}) == "which values share an object is new"
+    assert (
+        describe_change(apart.parts, shared.parts, {}, {}) == "which values share an object is new"
+    )
 
 
 def test_sharing_between_an_argument_and_a_global_counts() -> None:
@@ -468,9 +478,10 @@ def test_a_patched_attribute_of_an_installed_module_counts(monkeypatch: pytest.M
 
 def test_callables_other_than_functions() -> None:
     namespace = run(CLASSES + "import functools\ng = functools.partial(f, 1)\nm = Model(1)")
-    keys = {
-        function_key(namespace[name], {}).digest for name in ("f", "Model", "g", "m")
-    } | {function_key(namespace["m"].fit, {"x": 1}).digest, function_key(len, {"x": 1}).digest}
+    keys = {function_key(namespace[name], {}).digest for name in ("f", "Model", "g", "m")} | {
+        function_key(namespace["m"].fit, {"x": 1}).digest,
+        function_key(len, {"x": 1}).digest,
+    }
     assert len(keys) == 6
 
 
