@@ -59,6 +59,7 @@ def encode(
             from cascade_nb.codecs import pickled
 
             codec = layout.CODE
+            writer.survey(value, external)
             try:
                 pieces = pickled.encode(value, external, class_digest)
             except refusal.RefusedError as refused:

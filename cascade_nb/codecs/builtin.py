@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from cascade_nb.codecs.reader import Reader, copied
+from cascade_nb.codecs.reader import Reader, chunks, copied
 from cascade_nb.codecs.tree import BUILTINS, EXTERNAL, REFERENCE, Kind, register, register_parts
 from cascade_nb.codecs.writer import Writer
 from cascade_nb.errors import CodecError
@@ -43,9 +43,8 @@ def _read_bytearray(reader: Reader) -> bytearray:
     number = reader.reserve()
     value = bytearray()
     reader.fill(number, value)
-    data = reader.blob()
-    for start in range(0, len(data), 1 << 22):  # other threads get their turn
-        value += data[start : start + (1 << 22)]
+    for chunk in chunks(reader.blob()):
+        value += chunk
     return value
 
 

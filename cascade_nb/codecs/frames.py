@@ -106,7 +106,7 @@ def _groups(frame: Any) -> dict[Any, tuple[list[int], list[Any]]]:
         if isinstance(dtype, np.dtype):
             # datetime64 and timedelta64 lie in arrays of pandas' own
             values = values._ndarray if hasattr(values, "_ndarray") else values
-            key: Any = (dtype.str, dtype.char)
+            key: Any = position if dtype.metadata else (dtype.str, dtype.char)
         else:
             key = position
         positions, members = groups.setdefault(key, ([], []))

@@ -12,6 +12,7 @@ import copyreg
 import dataclasses
 import enum
 import sys
+from pathlib import Path
 from types import MemberDescriptorType
 from typing import Any
 
@@ -237,10 +238,22 @@ def _is_pydantic(cls: type) -> bool:
 
 
 def _resolve_loaded(cls: type) -> Kind | None:
-    """As `_resolve`, for classes that a reader can find by name."""
+    """As `_resolve`, for classes that a reader can find by name.
+
+    Plain classes of installed packages go by code: unpickling imports them where they are not
+    loaded, and what their instances need beside their state only their pickles know.
+    """
     if loaded_class(cls.__module__, cls.__qualname__) is not cls:
         return None
-    return _resolve(cls)
+    kind = _resolve(cls)
+    return None if kind is _PLAIN and _is_installed(cls.__module__) else kind
+
+
+def _is_installed(module: str) -> bool:
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        return True
+    file = getattr(sys.modules[module], "__file__", None) or ""
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
 
 
 register_resolver(INSTANCES, _resolve_loaded)

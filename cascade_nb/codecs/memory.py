@@ -113,6 +113,16 @@ class MemoryWriter:
                 _window(table, bounds(entry.shown[0])[0] - start, entry.shown[0].strides)
         return bytes(table), blocks
 
+    def check_apart(self) -> None:
+        """Refuse arrays that share memory, where anyone could tell.
+
+        Raises:
+            RefusedError: there are some.
+        """
+        for group in self._groups().values():
+            if any(entry.shown[0].flags.writeable for entry in group):
+                raise RefusedError(group[0].value, "it shares memory, which a pickle cannot keep")
+
     def _check_exporters(self, numbers: dict[int, int]) -> None:
         """Refuse arrays on the memory of a bytearray or array.array that is in the value too."""
         for entry in self.entries:

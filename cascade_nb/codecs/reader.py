@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FindExternal: TypeAlias = Callable[[str], object]
 FindClass: TypeAlias = Callable[[str, str], type | None]
 
-_COPIED = 1 << 22  # bytes copied between chances for other threads
+_COPIED = 1 << 20  # bytes copied between chances for other threads
 
 
 class Reader:
@@ -186,9 +186,15 @@ def copied(data: memoryview) -> bytes:
     if len(data) <= _COPIED:
         return bytes(data)
     buffer = io.BytesIO()
-    for start in range(0, len(data), _COPIED):
-        buffer.write(data[start : start + _COPIED])
+    for chunk in chunks(data):
+        buffer.write(chunk)
     return buffer.getvalue()
+
+
+def chunks(data: memoryview) -> Iterator[memoryview]:
+    """Pieces of memory so small that copying one holds no other thread up."""
+    for start in range(0, len(data), _COPIED):
+        yield data[start : start + _COPIED]
 
 
 def decode(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cascade_nb.codecs import layout, packing
-from cascade_nb.codecs.refusal import RefusedError, key_step, step
+from cascade_nb.codecs.refusal import RefusedError, UnknownTypeError, key_step, step
 from cascade_nb.codecs.tree import EXTERNAL, REFERENCE, Kind, by_type, kind_of
 from cascade_nb.protocols import Bytes
 
@@ -21,12 +21,19 @@ ClassDigest: TypeAlias = Callable[[type], str]
 class Writer:
     """Writes one value, however large, as a structure and blocks."""
 
-    def __init__(self, external: External | None, class_digest: ClassDigest | None) -> None:
+    def __init__(
+        self,
+        external: External | None,
+        class_digest: ClassDigest | None,
+        *,
+        skip_unknown: bool = False,
+    ) -> None:
         self.out = bytearray()
         self.needs_code = False
         self.class_digest = class_digest
         self.memory: MemoryWriter | None = None
         self._external = external
+        self._skip_unknown = skip_unknown
         self._blobs: list[Bytes] = []
         self._numbers: dict[int, int] = {}
         self._kept: list[object] = []  # what is numbered must live, or its id is given again
@@ -44,6 +51,13 @@ class Writer:
 
     def write(self, value: Any) -> None:
         """Write a value of any registered type, or refuse it."""
+        try:
+            self._write(value)
+        except UnknownTypeError:
+            if not self._skip_unknown:
+                raise
+
+    def _write(self, value: Any) -> None:
         cls = type(value)
         kind = by_type.get(cls) or self._kinds.get(cls)
         if kind is None:
@@ -124,7 +138,7 @@ class Writer:
         try:
             for index, item in enumerate(items):  # noqa: B007 (a refusal's path needs it)
                 kind = by_type.get(type(item))
-                if kind is None or kind.identity:
+                if kind is None or kind.identity or self._skip_unknown:
                     self.write(item)
                 else:  # as `write`, without the call
                     out.append(kind.tag)
@@ -207,3 +221,16 @@ def encode(
     writer.write(value)
     structure, blocks = writer.finish()
     return writer.needs_code, layout.join(layout.TREE, writer.needs_code, structure, blocks)
+
+
+def survey(value: Any, external: External | None) -> None:
+    """Look at the known parts of a value that has unknown ones, and so will be pickled.
+
+    Raises:
+        RefusedError: a part has no exact encoding, or arrays share memory: a pickle would give
+            back something else without a word.
+    """
+    writer = Writer(external, None, skip_unknown=True)
+    writer.write(value)
+    if writer.memory is not None:
+        writer.memory.check_apart()

@@ -149,3 +149,24 @@ def test_damaged_pickles(end: int) -> None:
     data = joined(Holds(np.zeros(1000)))
     with pytest.raises(CodecError):
         decode(data[:end], code=True)
+
+
+def test_known_parts_beside_unknown_ones_are_exact_or_refused() -> None:
+    array = np.arange(5)
+    with pytest.raises(CodecError, match="shares memory"):
+        encode([array, array[1:], lambda: 1])
+    with pytest.raises(CodecError, match="cannot be stored") as caught:
+        encode([lambda: 1, {"k": iter([])}])
+    assert caught.value.path == "value[1]['k']"
+    same, other, _ = decode(joined([array, array, int.__add__]), code=True)
+    assert same is other
+
+
+def test_plain_classes_of_installed_packages_go_by_code() -> None:
+    import argparse
+
+    import scipy.sparse
+
+    assert encode(argparse.Namespace(a=1)).codec == "code/1"
+    matrix = scipy.sparse.csr_array(np.eye(3))
+    np.testing.assert_array_equal(decode(joined(matrix), code=True).toarray(), np.eye(3))
