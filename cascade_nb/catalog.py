@@ -11,7 +11,7 @@ from typing import Any
 
 from cascade_nb.content import cid as cids
 from cascade_nb.errors import ConfigurationError, IntegrityError
-from cascade_nb.policies.content import entry_of
+from cascade_nb.policies.shelf import entry_of
 from cascade_nb.protocols import Forgets, Lists
 from cascade_nb.records import Entry, Record
 from cascade_nb.trust.secret import unseal

@@ -17,12 +17,12 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 from cascade_nb import config
 from cascade_nb.binding import binder_of
 from cascade_nb.calls import Call, calls_in, settle, with_values
-from cascade_nb.execution import Engine, Run
 from cascade_nb.errors import ConfigurationError, FingerprintError
+from cascade_nb.execution import Engine, Run
 from cascade_nb.fingerprint.keys import code_digest
 from cascade_nb.loop import on_loop, run_sync
 from cascade_nb.policies.adapted import as_task_policy
-from cascade_nb.policies.content import key_of
+from cascade_nb.policies.task_keys import key_of
 from cascade_nb.protocols import CachePolicy, Inspects, TaskPolicy
 from cascade_nb.records import Entry
 from cascade_nb.streams import Stream, replay_or_record, replay_or_record_async

@@ -8,7 +8,7 @@ object with only those methods works. The protocols below them are optional and 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from cascade_nb.records import Entry
@@ -166,6 +166,17 @@ class Locks(Protocol):
 
     async def try_lock(self, key: str) -> Lock | None:
         """The lock, or None while another holder has it; never waits."""
+
+
+@runtime_checkable
+class Versions(Protocol):
+    """A store that can tell at once whether anything in it may have changed."""
+
+    def version(self) -> Hashable | None:
+        """What differs from every earlier answer once a record or content has changed.
+
+        Takes microseconds and never waits; None where that is not possible just now.
+        """
 
 
 @runtime_checkable

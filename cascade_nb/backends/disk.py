@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 from cascade_nb.backends import forks
@@ -114,6 +114,16 @@ class DiskCacheBackend(ValueFace):
         for start in range(0, len(numbers), step):
             for key, envelope in await self._do(OpenStore.page, numbers[start : start + step]):
                 yield key.decode("utf-8", "surrogatepass"), envelope
+
+    def version(self) -> Hashable | None:
+        """What is another after each change in the folder; None where it is not open."""
+        store = self._store
+        if store is None or not store.rows.is_in_place(within=_SEEN_SECONDS):
+            return None
+        try:
+            return (store.number, *store.rows.version())
+        except sqlite3.Error:
+            return None
 
     async def size(self) -> int:
         """Bytes of records, notes and contents."""

@@ -56,6 +56,7 @@ class InMemoryCacheBackend(ValueFace):
         self._ends: list[tuple[float, str]] = []  # a heap of when records expire, replaced ones too
         self._bytes = 0
         self._written = 0
+        self._changes = 0
         self._locked: set[tuple[int, str]] = set()
         forks.watch(self)
 
@@ -80,6 +81,7 @@ class InMemoryCacheBackend(ValueFace):
             self._check_fit(envelope, contents)
             before = self._records.pop(key, None)
             self._written += 1
+            self._changes += 1
             self._records[key] = _Kept(bytes(envelope), self._written, expires, tuple(contents))
             if expires is not None:
                 heapq.heappush(self._ends, (expires, key))
@@ -115,6 +117,7 @@ class InMemoryCacheBackend(ValueFace):
         data = joined(pieces) if inline else await in_thread(joined, pieces)
         with self._lock:
             found = self._contents.get(cid)
+            self._changes += 1
             if found is not None:
                 self._bytes += size - len(found.data)
                 found.data = data
@@ -144,6 +147,7 @@ class InMemoryCacheBackend(ValueFace):
         """Remove everything; how many records there were."""
         with self._lock:
             count = len(self._records)
+            self._changes += 1
             for kept in (self._records, self._contents, self._notes, self._uses):
                 kept.clear()
             self._bytes = 0
@@ -157,6 +161,10 @@ class InMemoryCacheBackend(ValueFace):
         for key, kept in newest:
             if kept.expires is None or now < kept.expires:
                 yield key, kept.envelope
+
+    def version(self) -> int:
+        """How many changes there have been."""
+        return self._changes
 
     async def size(self) -> int:
         """Bytes of records, notes and contents."""
@@ -226,6 +234,7 @@ class InMemoryCacheBackend(ValueFace):
         kept = self._records.pop(key, None)
         if kept is None:
             return 0
+        self._changes += 1
         self._bytes -= len(kept.envelope)
         self._uses.pop(("record", key), None)
         self._drop_needs(key, set(kept.contents))
@@ -242,6 +251,7 @@ class InMemoryCacheBackend(ValueFace):
                 self._remove_content(cid)
 
     def _remove_content(self, cid: str) -> None:
+        self._changes += 1
         self._bytes -= len(self._contents.pop(cid).data)
         self._uses.pop(("content", cid), None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 import time
@@ -44,6 +45,10 @@ _OUTAGES = frozenset(
 )
 
 
+# Tells one opening of a store from any other in this process.
+_numbers = itertools.count()
+
+
 class OpenStore:
     """Table, content files and locks of one store, open in this process until a fork or the end.
 
@@ -57,6 +62,7 @@ class OpenStore:
     def __init__(self, path: str, limit: int) -> None:
         prepare(path)
         self.path = path
+        self.number = next(_numbers)
         self._pid = os.getpid()
         self._used: dict[bytes, float] = {}
         self._flushed = time.monotonic()

@@ -141,6 +141,7 @@ class Rows:
         self.writing = threading.RLock()
         self.reading = threading.Lock()
         self._reader: sqlite3.Connection | None = None
+        self._readers = 0
         self._last_seen = 0.0
         # Created with these rights before SQLite does: it gives them to its other files.
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -227,6 +228,17 @@ class Rows:
         }
         ordered = [found[number] for number in numbers if number in found]
         return [(name, value) for name, value in ordered if isinstance(value, bytes)]
+
+    def version(self) -> tuple[int, int]:
+        """What is another after each change that any process has made.
+
+        Raises:
+            sqlite3.Error: as for `read`.
+        """
+        with self.reading:
+            ((version,),) = self._select("PRAGMA data_version", ())
+            # SQLite counts anew for each connection.
+            return self._readers, version
 
     # Reading with the writer's eyes; for threads only, as it waits for other writers.
 
@@ -353,6 +365,7 @@ class Rows:
     def _select(self, query: str, arguments: tuple[Any, ...]) -> list[Any]:
         if self._reader is None:
             self._reader = _connect(self.path, _IMPATIENCE_SECONDS)
+            self._readers += 1
             self._reader.execute("PRAGMA query_only = 1")
         return self._reader.execute(query, arguments).fetchall()
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import blake3
-
-from cascade_nb import __version__, content, files, trust
+from cascade_nb import __version__, files
 from cascade_nb.backends.plain import as_store
-from cascade_nb.content.cid import dag_cbor_cid
 from cascade_nb.errors import (
     BackendError,
     CodecError,
@@ -38,15 +34,16 @@ from cascade_nb.policies.packing import (
     unpack_cell,
     unpack_value,
 )
-from cascade_nb.protocols import Bytes, CacheBackend, Forgets, KeepsNotes, Lock, Locks
-from cascade_nb.records import Entry, Reads, Record
+from cascade_nb.policies.shelf import INLINE_BYTES, ForeignRecordError, Shelf, sized
+from cascade_nb.policies.task_keys import bare_task, changed_inputs, key_of
+from cascade_nb.protocols import Bytes, CacheBackend, KeepsNotes, Lock, Locks
+from cascade_nb.records import Entry, Record
 from cascade_nb.tasks import (
     Bypass,
     CellResult,
     Explanation,
     Hit,
     Miss,
-    Options,
     Outcome,
     Status,
     Task,
@@ -55,9 +52,6 @@ from cascade_nb.tasks import (
 from cascade_nb.units import parse_duration
 
 T = TypeVar("T")
-
-# Hashing and decoding up to this many bytes takes less than a trip to a thread and back.
-INLINE_BYTES = 256 * 1024
 
 
 class ContentCachePolicy:
@@ -70,6 +64,7 @@ class ContentCachePolicy:
 
     def __init__(self, backend: CacheBackend, ttl: Any = None) -> None:
         self.store = as_store(backend)
+        self._shelf = Shelf(self.store)
         self.ttl = None if ttl is None else parse_duration(ttl)
         self._locks = self.store if isinstance(self.store, Locks) else None
         self._notes = self.store if isinstance(self.store, KeepsNotes) else None
@@ -78,14 +73,14 @@ class ContentCachePolicy:
 
     async def check(self, task_id: str, inputs: Mapping[str, Any]) -> Any | None:
         """The value saved for the same task and equal inputs; a `Hit` for a stored None."""
-        found = await self.lookup(_bare_task(task_id, inputs))
+        found = await self.lookup(bare_task(task_id, inputs))
         if not isinstance(found, Hit):
             return None
         return found if found.value is None else found.value
 
     async def save(self, task_id: str, inputs: Mapping[str, Any], output: Any) -> Any:
         """Store `output` for the task and its inputs; gives it back."""
-        task = _bare_task(task_id, inputs, refresh=True)
+        task = bare_task(task_id, inputs, refresh=True)
         found = await self.lookup(task)
         if isinstance(found, Miss):
             await self.keep(task, found, Outcome(value=output, seconds=0.0))
@@ -120,7 +115,7 @@ class ContentCachePolicy:
         """Store content first, the record last, so that a record's content is always there."""
         key: Key = miss.state
         try:
-            changed = await _within_budget(_changed_inputs, task, key)
+            changed = await _within_budget(changed_inputs, task, key)
             if changed:
                 warn_once(
                     f"{task.name} changed its {changed} in place: its result was not cached",
@@ -130,8 +125,7 @@ class ContentCachePolicy:
             if task.kind is TaskKind.CELL and "bypass" in outcome.value.effects:
                 return Bypass(outcome.value.effects["bypass"])
             package = await _within_budget(_pack, task, outcome)
-            record = self._record(task, key, outcome, package)
-            entry = await self._write(record, package, key)
+            entry = await self._shelf.put(self._record(task, key, outcome, package), package)
         except (CodecError, FingerprintError, ContentTooLargeError) as error:
             warn_once(f"the result of {task.name} was not cached: {error}", ("keep", task.name))
             return Bypass(str(error))
@@ -166,7 +160,7 @@ class ContentCachePolicy:
             FingerprintError: the task has no key.
         """
         key = await _within_budget(key_of, task)
-        return await self._drop(key)
+        return await self._forget(key)
 
     async def explain(self, task: Task) -> Explanation:
         """What a lookup would say, and why.
@@ -183,76 +177,53 @@ class ContentCachePolicy:
     async def _judge(self, task: Task, key: Key) -> Entry | str:
         """The entry of a record that holds, or why there is none."""
         try:
-            envelope = await self.store.read_record(key.digest)
-            if envelope is None:
+            claim = await self._shelf.claim(key.digest)
+            if claim is None:
                 return await self._why_new(task, key)
-            record = _opened(envelope)
-            if record is None:
-                return _FOREIGN
-            why = _why_refused(record, key, task) or await _why_stale(record.reads)
+            why = await _why_not(claim.record, task)
         except BackendError as error:
             return self._outage(error).reason
         except IntegrityError as error:
-            return f"the stored record is damaged: {error}"
-        return why or entry_of(record)
+            return str(error)
+        return why or claim.entry
 
     async def _find(self, task: Task, key: Key) -> Hit | Miss | Bypass:
         try:
-            envelope = await self.store.read_record(key.digest)
-            if envelope is None:
+            claim = await self._shelf.claim(key.digest)
+            if claim is None:
                 return _miss(key, await self._why_new(task, key))
-            record = _opened(envelope)
-            if record is None:
-                return _miss(key, _FOREIGN)
-            why = _why_refused(record, key, task) or await _why_stale(record.reads)
+            why = await _why_not(claim.record, task)
             if why:
                 return _miss(key, why)
-            value = await self._load(record, task)
+            value = await self._load(claim.record, task)
         except BackendError as error:
             return self._outage(error)
         except CodecError as error:
             return _miss(key, f"the stored result does not load here: {error}")
+        except ForeignRecordError as error:
+            return _miss(key, str(error))
         except IntegrityError as error:
             logger.warning("dropped a damaged result of %s: %s", task.name, error)
-            await self._drop(key)
+            await self._forget(key)
             return _miss(key, "the stored result was damaged")
-        return Hit(value, entry_of(record), record.reads)
+        return Hit(value, claim.entry, claim.record.reads)
 
     async def _load(self, record: Record, task: Task) -> Any:
-        """The result of a record, all of it verified.
+        """The result of a record.
 
         Raises:
             IntegrityError: content is missing or is not what its CID says.
             CodecError: it does not decode in this session.
         """
-        data = await self._content(record.result)
+        data = await self._shelf.content(record.result)
         if task.kind is TaskKind.FUNCTION:
-            return await _sized(record.size, unpack_value, data)
-        parts = {cid: await self._content(cid) for cid in contents_of_cell(data)}
+            return await sized(record.size, unpack_value, data)
+        parts = {cid: await self._shelf.content(cid) for cid in contents_of_cell(data)}
         return await _restored(task, record.size, data, parts)
 
-    async def _content(self, cid: str) -> Bytes:
-        data = await self.store.read_content(cid)
-        if data is None:
-            raise IntegrityError(f"the content {cid} is gone")
-        if not await _sized(memoryview(data).nbytes, content.verify, cid, data):
-            raise IntegrityError(f"the content {cid} is not what its CID says")
-        return data
-
-    async def _write(self, record: Record, package: Package, key: Key) -> Entry:
-        for cid, pieces in package.contents.items():
-            await self.store.write_content(cid, pieces)
-        signed, envelope = await in_thread(_signed_and_sealed, record)
-        await self.store.write_record(
-            key.digest, envelope, record.ttl, contents=tuple(package.contents)
-        )
-        return entry_of(signed)
-
-    async def _drop(self, key: Key) -> bool:
-        if not isinstance(self.store, Forgets):
-            return False
+    async def _forget(self, key: Key) -> bool:
         try:
-            return await self.store.delete_record(key.digest)
+            return await self._shelf.drop(key.digest)
         except BackendError as error:
             self._outage(error)
             return False
@@ -313,52 +284,18 @@ class ContentCachePolicy:
             self._outage(error)
 
 
-_FOREIGN = "what is stored was not stored by you"
-
-
-def entry_of(record: Record) -> Entry:
-    """What people see of a record."""
-    return Entry(
-        key=record.key,
-        cid=record.result,
-        record_cid=dag_cbor_cid(record.to_bytes()),
-        kind=record.kind,
-        name=record.name,
-        created=record.created,
-        ttl=record.ttl,
-        seconds=record.seconds,
-        size=record.size,
-        needs_code=record.needs_code,
-        outputs=record.outputs,
-        producer=record.producer,
-    )
-
-
 def _miss(key: Key, reason: str) -> Miss:
     return Miss(key=key.digest, reason=reason, state=key)
 
 
-def _opened(envelope: Bytes) -> Record | None:
-    """The record in an envelope of ours; None in anybody else's, or a damaged one."""
-    data = trust.unseal(envelope)
-    return None if data is None else Record.from_bytes(data)
-
-
-def _why_refused(record: Record, key: Key, task: Task) -> str:
+async def _why_not(record: Record, task: Task) -> str:
     """Why a good record is no answer to this task now; empty where it is one."""
-    now = time.time()
-    if record.key != key.digest:
-        raise IntegrityError("the record lies under another key than its own")
-    if record.expired(now):
+    now, ttl = time.time(), task.options.ttl
+    if record.expired(now) or (ttl is not None and now >= record.created + ttl):
         return "its ttl has passed"
-    if task.options.ttl is not None and now >= record.created + task.options.ttl:
-        return "its ttl has passed"
+    if record.reads:
+        return await in_thread(files.verify, record.reads) or ""
     return ""
-
-
-async def _why_stale(reads: Reads) -> str | None:
-    """Why files that the result was computed from have another content now."""
-    return await in_thread(files.verify, reads) if reads else None
 
 
 async def _restored(task: Task, size: int, node: Bytes, parts: Mapping[str, Bytes]) -> CellResult:
@@ -371,7 +308,7 @@ async def _restored(task: Task, size: int, node: Bytes, parts: Mapping[str, Byte
     why = await here(lambda: session.prepare(effects_of_cell(node, parts)))
     if not why:
         try:
-            result = await _sized(size, unpack_cell, node, parts, task.inputs)
+            result = await sized(size, unpack_cell, node, parts, task.inputs)
         except BaseException:
             session.abandon()
             raise
@@ -381,62 +318,12 @@ async def _restored(task: Task, size: int, node: Bytes, parts: Mapping[str, Byte
     return result
 
 
-def _signed_and_sealed(record: Record) -> tuple[Record, bytes]:
-    signed = trust.sign_record(record)
-    return signed, trust.seal(signed.to_bytes())
-
-
 async def _within_budget(function: Callable[..., T], *args: Any) -> T:
     """Call `function` here while it is quick, else in a thread."""
     try:
         return function(*args, budget=INLINE_BYTES)
     except BudgetExceeded:
         return await in_thread(function, *args, budget=None)
-
-
-async def _sized(size: int, function: Callable[..., T], *args: Any) -> T:
-    """Call `function`, which works on `size` bytes, here or in a thread."""
-    if size <= INLINE_BYTES:
-        return function(*args)
-    return await in_thread(function, *args)
-
-
-def key_of(task: Task, *, budget: int | None = None) -> Key:
-    """What a task is asked under, and the parts of it.
-
-    Raises:
-        FingerprintError: something that it depends on cannot be fingerprinted.
-        BudgetExceeded: more than `budget` bytes would have to be hashed.
-    """
-    options = task.options
-    common: dict[str, Any] = {
-        "ignore": options.ignore,
-        "version": options.version,
-        "reads": options.reads,
-        "budget": budget,
-    }
-    if task.subject is None:
-        return _bare_key(task, budget)
-    if task.kind is TaskKind.FUNCTION:
-        return keys.function_key(task.subject, task.inputs, **common)
-    cell = task.subject
-    return keys.cell_key(
-        cell.code, cell.namespace, inputs=cell.input_names, extra=cell.extra, **common
-    )
-
-
-def _changed_inputs(task: Task, key: Key, *, budget: int | None) -> str:
-    """What of its inputs a function has changed, in words; empty where nothing.
-
-    A cell may change what it reads, and the notebook room records that.
-    """
-    if task.kind is TaskKind.CELL or task.subject is None:
-        return ""
-    try:
-        changed = keys.changed_parts(key, key_of(task, budget=budget))
-    except FingerprintError as error:
-        return error.path or "inputs"
-    return ", ".join(re.sub(r" (.+)", r" `\1`", label) for label in changed)
 
 
 def _pack(task: Task, outcome: Outcome, *, budget: int | None) -> Package:
@@ -452,27 +339,6 @@ def _pack(task: Task, outcome: Outcome, *, budget: int | None) -> Package:
         if budget is not None:
             raise BudgetExceeded from None
         return pack_value(outcome.value, value_fingerprint="")
-
-
-def _bare_task(task_id: str, inputs: Mapping[str, Any], *, refresh: bool = False) -> Task:
-    """A task of which no more is known than the public protocol says."""
-    return Task(
-        id=task_id,
-        name=task_id,
-        kind=TaskKind.FUNCTION,
-        subject=None,
-        inputs=inputs,
-        call=lambda: None,
-        options=Options(refresh=refresh),
-    )
-
-
-def _bare_key(task: Task, budget: int | None) -> Key:
-    parts = {
-        "task": blake3.blake3(task.id.encode("utf-8", "surrogatepass")).hexdigest(),
-        "inputs": fingerprint(dict(task.inputs), path="inputs", budget=budget),
-    }
-    return keys.key_from_parts(parts)
 
 
 def _note_key(task: Task) -> str:
