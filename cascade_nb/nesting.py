@@ -32,7 +32,7 @@ def make_reentrant(loop: asyncio.AbstractEventLoop) -> bool:
             # program's own asyncio.run does is not ours to change.
             run = asyncio.run
             if loop.is_running() and not hasattr(loop, "_nest_patched"):
-                loop._ready = _NeverEmpty(loop._ready)  # type: ignore[attr-defined]
+                loop._ready = _NeverEmpty(loop)  # type: ignore[attr-defined]
             try:
                 import nest_asyncio2
             except ImportError:
@@ -50,23 +50,17 @@ class _NeverEmpty(deque[Handle]):
     taken some; it gets handles of nothing instead.
     """
 
+    def __init__(self, loop: Any) -> None:
+        super().__init__(loop._ready)
+        self._loop = loop
+
     def popleft(self) -> Handle:
         try:
             return super().popleft()
         except IndexError:
-            nothing = Handle(int, (), _NO_LOOP)
+            nothing = Handle(int, (), self._loop)
             nothing.cancel()
             return nothing
-
-
-class _NoLoop(asyncio.AbstractEventLoop):
-    """What a handle that never runs belongs to."""
-
-    def get_debug(self) -> bool:
-        return False
-
-
-_NO_LOOP = _NoLoop()
 
 
 def _loses_nothing(loop: asyncio.AbstractEventLoop) -> bool:

@@ -19,9 +19,11 @@ from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint import reach
 from cascade_nb.fingerprint.cells import CellCode
 from cascade_nb.fingerprint.values import fingerprint
+from cascade_nb.notebook.in_place import parts_of
 
 # IPython's own names, which come and go with every cell.
 _IPYTHON = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|_[iod]h|In|Out|get_ipython|exit|quit|_exit_code")
+_CONSTANTS = frozenset({type(None), bool, int, float, str, bytes})
 _DEFINITIONS = (FunctionType, BuiltinFunctionType, MethodType, type)
 
 
@@ -46,6 +48,8 @@ class Bindings:
         """All but the outputs, as plain data."""
         return {
             "bound": list(self.outputs),
+            # Definitions that need no more than these are whole before anything is decoded.
+            "constants": {n: v for n, v in self.outputs.items() if type(v) in _CONSTANTS},
             "references": self.references,
             "definitions": self.definitions,
             "unsure": self.unsure,
@@ -61,6 +65,7 @@ class Binder:
         before: what the names were bound to before the run.
         namespace: the user's, after it.
         wanted: the only names to store, where the user gave some.
+        global_writes: names that functions may have bound which the cell called.
     """
 
     def __init__(
@@ -69,8 +74,11 @@ class Binder:
         before: Mapping[str, Any],
         namespace: Mapping[str, Any],
         wanted: Collection[str] | None,
+        *,
+        global_writes: Collection[str] = (),
     ) -> None:
         self._code = code
+        self._maybe = code.writes | set(global_writes)
         self._before = before
         self._namespace = namespace
         self._wanted = wanted
@@ -111,11 +119,11 @@ class Binder:
                 continue
             elif name not in before or before[name] is not value:
                 yield name
-            elif name in self._code.writes and name not in self._defined:
-                if name in certain and not _can_change(value):
-                    yield name
-                elif name not in certain:
+            elif name in self._maybe and name not in self._defined:
+                if name not in certain:
                     self._doubt(name, value)
+                elif name not in self._code.reads or not _can_change(value):
+                    yield name
 
     def _hides(self, name: str) -> bool:
         return _IPYTHON.fullmatch(name) is not None and name not in self._code.writes
@@ -140,6 +148,13 @@ class Binder:
             self._refuse(f"{name} is an iterator")
         else:
             found.outputs[name] = value
+            held = next((p for p in parts_of(value) if self._is_own_function(p)), None)
+            if held is not None:
+                self._refuse(f"{name} holds the function {held.__name__} of this notebook")
+
+    def _is_own_function(self, part: Any) -> bool:
+        """Whether a copy of it would have other globals than the notebook's."""
+        return isinstance(part, FunctionType) and part.__globals__ is self._namespace
 
     def _reference(self, name: str, value: Any) -> list[str] | None:
         for other, object_ in self._namespace.items():

@@ -203,7 +203,7 @@ class Recorder:
     @contextmanager
     def _hushing(self) -> Iterator[None]:
         """In a terminal, displays are printed: that text is not recorded a second time."""
-        depth = getattr(self._below, "depth", 0)
+        depth: int = getattr(self._below, "depth", 0)
         self._below.depth = depth + 1
         try:
             yield
@@ -212,7 +212,7 @@ class Recorder:
 
     def _hears(self) -> bool:
         """Whether what this thread puts out now is the cell's, and is to be recorded."""
-        if not self._open or getattr(self._below, "depth", 0):
+        if not self._open or getattr(self._below, "depth", 0) > 0:
             return False
         # Tasks, and threads that asyncio lends out, carry the context of who started them.
         heard = _recorder.get()

@@ -212,7 +212,13 @@ class Cell:
             return _unstored(recorder.refusal)
         changes, refusal = inputs.changes()
         changed_session, refused = session.changes()
-        binder = Binder(self.code, before, self._namespace, self._wishes.outputs)
+        binder = Binder(
+            self.code,
+            before,
+            self._namespace,
+            self._wishes.outputs,
+            global_writes=inputs.global_writes(),
+        )
         found = binder.find(recorder.values, in_place=[c.name for c in changes])
         refusal = refusal or refused or found.refusal
         if refusal:

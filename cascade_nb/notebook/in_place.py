@@ -8,12 +8,15 @@ before the run and in the result as it was after.
 
 from __future__ import annotations
 
+import dis
+import functools
 import gc
+import inspect
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from cascade_nb.errors import FingerprintError
@@ -24,6 +27,7 @@ from cascade_nb.fingerprint.values import Walked, fingerprint, walk
 _CONSTANT = (bool, int, float, complex, str, bytes, type(None), range, ModuleType)
 _CONTAINERS = (list, dict, OrderedDict, defaultdict, Counter, set, deque, bytearray)
 _FOLLOWED = frozenset({"helper", "class", "global", "closure", "default", "attribute"})
+_GLOBAL_WRITES = frozenset({"STORE_GLOBAL", "DELETE_GLOBAL"})
 _HEAP_TYPE = 1 << 9
 _MOST_LOOKED_AT = 200_000
 _OF_EVERY_CLASS = frozenset({"__dict__", "__weakref__", "_abc_impl"})
@@ -77,6 +81,18 @@ class InputWatch:
         self._ignore = ignore
         self._watched = [_watch(*item) for item in self._reachable()]
         self._states = self._definition_states()
+
+    def global_writes(self) -> set[str]:
+        """The names of the namespace that functions within reach bind or delete."""
+        names: set[str] = set()
+        for _, value, is_definition in self._reached():
+            if is_definition:
+                members = vars(value).values() if isinstance(value, type) else (value,)
+                for member in members:
+                    function = inspect.unwrap(getattr(member, "__func__", member))
+                    if isinstance(function, FunctionType):
+                        names.update(_global_writes(function.__code__))
+        return names
 
     def changes(self) -> tuple[list[Change], str]:
         """What has changed in place; and what of it cannot be done again, if so."""
@@ -231,7 +247,7 @@ def _watch(label: str, value: Any) -> _Watched:
         # Then the cell has no key either, unless the name is ignored.
         return _Watched(label=label, value=value, walked=None, places={}, shapes={}, others={})
     # What a walk meets besides, such as the memory of a frame, comes and goes with its owner.
-    parts = {id(part) for part in _parts(value)}
+    parts = {id(part) for part in parts_of(value)}
     places = {id(p): i for i, p in enumerate(walked.mutables) if id(p) in parts}
     shapes, others = {}, {}
     for index in places.values():
@@ -245,7 +261,7 @@ def _watch(label: str, value: Any) -> _Watched:
     )
 
 
-def _parts(value: Any) -> Iterator[Any]:
+def parts_of(value: Any) -> Iterator[Any]:
     """`value`, and what its containers and instances hold at any depth."""
     pending, seen = [value], set[int]()
     while pending:
@@ -262,8 +278,17 @@ def _parts(value: Any) -> Iterator[Any]:
             pending.extend(part.values())
         elif _is_array(part):
             pending.extend(part.flat if part.dtype == object else ())
+        elif isinstance(part, functools.partial):
+            pending.extend((part.func, part.args, part.keywords))
         elif _is_plain_instance(part):
             pending.extend(vars(part).values())
+
+
+@functools.lru_cache(maxsize=1024)
+def _global_writes(code: CodeType) -> frozenset[str]:
+    names = {i.argval for i in dis.get_instructions(code) if i.opname in _GLOBAL_WRITES}
+    inner = (c for c in code.co_consts if isinstance(c, CodeType))
+    return frozenset(names.union(*map(_global_writes, inner)))
 
 
 def _digest_of(part: Any) -> str:

@@ -108,7 +108,7 @@ class CascadeMagics(Magics):
             self._top_level.at_end(_carried_over(before, contextvars.copy_context()))
 
     @no_var_expand
-    @line_magic("cascade")
+    @line_magic("cascade")  # type: ignore[arg-type]
     def verbs(self, line: str) -> None:
         """Look at what is cached and manage it; alone, show the session's panel."""
         from cascade_nb.notebook.verbs import run_verb

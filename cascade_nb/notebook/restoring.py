@@ -57,6 +57,7 @@ class Restoration:
         # A definition must not see what a name was bound to before the cell bound it.
         for name in plan["bound"]:
             self._namespace.pop(name, None)
+        self._namespace.update(plan["constants"])
         for statement in self._definitions():
             try:
                 self._run(statement)

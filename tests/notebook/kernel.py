@@ -13,7 +13,7 @@ from typing import Any
 
 from jupyter_client.manager import KernelManager
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 _BADGE = re.compile(r"(hit|miss|bypass|failed|interrupted|off) · ")
 
 

@@ -195,6 +195,20 @@ SCENARIOS = (
         body="from colorsys import *\nv16 = rgb_to_hsv(1, 0, 0)",
         check="v16, rgb_to_hsv.__module__",
     ),
+    Scenario(
+        name="class_with_constant",
+        body=(
+            "RATE = 2\nclass R1:\n    def pay(self):\n        return RATE\n"
+            "    def __init__(self):\n        self.label = 'r'\nr1 = R1()"
+        ),
+        check="type(r1) is R1, r1.pay(), r1.label",
+    ),
+    Scenario(
+        name="binds_what_is_there",
+        before="same1 = [1]\nsame2 = same1",
+        body="same2 = same1",
+        check="same2 is same1",
+    ),
     # Sharing and changes in place
     Scenario(
         name="shared_outputs",
@@ -277,6 +291,13 @@ SCENARIOS = (
         body="def maker(n):\n    def inner():\n        return n\n    return inner\nin5 = maker(3)",
         check="in5()",
     ),
+    _bypass(
+        name="holds_functions",
+        before="def g6():\n    return 6",
+        body="table = {'g': g6, 'n': 1}",
+        check="table['g'] is g6",
+    ),
+    _bypass(name="holds_lambda", body="steps = [lambda x: x + 1]", check="steps[0](1)"),
     _bypass(name="only_imports", body="import string\nfrom math import tau", check="tau > 6"),
     _bypass(
         name="iterator_advanced",

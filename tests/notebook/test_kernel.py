@@ -155,6 +155,13 @@ def test_a_conditional_binding_is_not_served_to_another_session_state(kernel: Ke
     assert kernel.value("level") == "5"
 
 
+def test_what_a_helper_binds_to_the_same_object_is_not_forgotten(kernel: Kernel) -> None:
+    kernel.run("def ready():\n    global READY\n    READY = True", "READY = True")
+    cell = "%%cascade --name ready\nready()\ndone = 1"
+    kernel.run(cell, "READY = False", cell)
+    assert kernel.value("READY") == "True"
+
+
 def test_seeded_draws_depend_on_the_state(kernel: Kernel) -> None:
     cell = "%%cascade --name draw\nimport random\ndrawn = random.random()"
     seen = []
