@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from cascade_nb.execution import Engine
 from cascade_nb.errors import ConfigurationError, logger
 from cascade_nb.events import MessageBus
+from cascade_nb.execution import Engine
 from cascade_nb.policies.adapted import as_task_policy
 from cascade_nb.protocols import CacheBackend, CachePolicy, Executor, StateBackend, TaskPolicy
 from cascade_nb.units import parse_size

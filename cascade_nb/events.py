@@ -95,6 +95,8 @@ class MessageBus:
 
     def __init__(self) -> None:
         self._subscribers: list[tuple[type, Callback]] = []
+        # Who wants what, by the exact type of the message; found once for each.
+        self._wanting: dict[type, tuple[Callback, ...]] = {}
         self._lock = threading.Lock()
 
     def subscribe(
@@ -104,25 +106,36 @@ class MessageBus:
         subscription = (message_type, callback)
         with self._lock:
             self._subscribers = [*self._subscribers, subscription]
+            self._wanting = {}
 
         def unsubscribe() -> None:
             with self._lock:
                 self._subscribers = [s for s in self._subscribers if s is not subscription]
+                self._wanting = {}
 
         return unsubscribe
 
     def wants(self, message_type: type) -> bool:
         """Whether anybody would be told of a `message_type`."""
-        return any(issubclass(message_type, wanted) for wanted, _ in self._subscribers)
+        return bool(self._callbacks(message_type))
 
     async def publish(self, message: object) -> None:
         """Deliver `message`; returns once every subscriber has handled it."""
-        for message_type, callback in self._subscribers:
-            if not isinstance(message, message_type):
-                continue
+        for callback in self._callbacks(type(message)):
             try:
                 answer = callback(message)
                 if inspect.isawaitable(answer):
                     await on_loop(answer)
             except Exception:
-                logger.exception("a subscriber of %s failed", message_type.__name__)
+                logger.exception("a subscriber of %s failed", type(message).__name__)
+
+    def _callbacks(self, message_type: type) -> tuple[Callback, ...]:
+        wanting = self._wanting
+        found = wanting.get(message_type)
+        if found is None:
+            found = wanting[message_type] = tuple(
+                callback
+                for wanted, callback in self._subscribers
+                if issubclass(message_type, wanted)
+            )
+        return found

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import reprlib
+import secrets
 import time
-import uuid
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Any
@@ -21,16 +21,17 @@ from cascade_nb.events import (
     MessageBus,
     RunFinished,
     RunStarted,
+    TaskEvent,
     TaskExecutionFinished,
     TaskExecutionStarted,
     TaskRetrying,
     TaskSkipped,
 )
 from cascade_nb.flights import Flight, Flights, Landing, leading, would_deadlock
-from cascade_nb.loop import on_loop, pause
+from cascade_nb.loop import in_thread, on_loop, pause
 from cascade_nb.policies.adapted import as_task_policy
 from cascade_nb.protocols import CachePolicy, Executor, Lock, StateBackend, TaskPolicy
-from cascade_nb.records import Entry
+from cascade_nb.records import Entry, Reads
 from cascade_nb.tasks import Bypass, Hit, Miss, Outcome, Report, Status, Task
 
 PREVIEW_LENGTH = 100
@@ -120,9 +121,7 @@ class Engine:
         if hit.reads:
             files.inherit(hit.reads)
         await self._tell_state(task, "Skipped")
-        await self.bus.publish(
-            TaskSkipped(run_id=current_run(), task_id=task.id, name=task.name, reason="CacheHit")
-        )
+        await self._tell(TaskSkipped, task, reason="CacheHit")
         report = Report(
             task_id=task.id,
             name=task.name,
@@ -181,9 +180,8 @@ class Engine:
     ) -> Performance:
         """Run the body, keep its outcome where `miss` says under which key, and tell of it."""
         begun = time.perf_counter()
-        run_id = current_run()
         await self._tell_state(task, "Running")
-        await self.bus.publish(TaskExecutionStarted(run_id=run_id, task_id=task.id, name=task.name))
+        await self._tell(TaskExecutionStarted, task)
         recorder = files.Recorder(candidates=miss.candidates if miss is not None else ())
         try:
             with recorder:
@@ -195,22 +193,20 @@ class Engine:
         seconds = time.perf_counter() - begun
         await self._tell_state(task, "Succeeded")
         if self.bus.wants(TaskExecutionFinished):
-            await self.bus.publish(
-                TaskExecutionFinished(
-                    run_id=run_id,
-                    task_id=task.id,
-                    name=task.name,
-                    status="Succeeded",
-                    duration=seconds,
-                    result_preview=preview(value),
-                )
+            await self._tell(
+                TaskExecutionFinished,
+                task,
+                status="Succeeded",
+                duration=seconds,
+                result_preview=preview(value),
             )
         entry: Entry | None = None
         if miss is not None:
             if recorder.changed is not None:
                 kept: Entry | Bypass | None = Bypass(f"{recorder.changed} while it ran")
             else:
-                outcome = Outcome(value=value, seconds=seconds, reads=recorder.reads)
+                reads = await reads_of(recorder, miss)
+                outcome = Outcome(value=value, seconds=seconds, reads=reads)
                 kept = await self.keep(task, policy, miss, outcome)
             if isinstance(kept, Bypass):
                 status, reason = Status.BYPASS, kept.reason
@@ -237,15 +233,8 @@ class Engine:
             except Exception as error:
                 if attempt == retry.max_attempts:
                     raise
-                await self.bus.publish(
-                    TaskRetrying(
-                        run_id=current_run(),
-                        task_id=task.id,
-                        name=task.name,
-                        attempt=attempt,
-                        delay=delay,
-                        error=describe_error(error),
-                    )
+                await self._tell(
+                    TaskRetrying, task, attempt=attempt, delay=delay, error=describe_error(error)
                 )
             if delay:
                 await pause(delay)
@@ -258,15 +247,12 @@ class Engine:
         if isinstance(error, GeneratorExit):
             return  # The coroutine is being closed and must not suspend any more.
         await self._tell_state(task, final)
-        await self.bus.publish(
-            TaskExecutionFinished(
-                run_id=current_run(),
-                task_id=task.id,
-                name=task.name,
-                status=final,
-                duration=seconds,
-                error=None if cancelled else describe_error(error),
-            )
+        await self._tell(
+            TaskExecutionFinished,
+            task,
+            status=final,
+            duration=seconds,
+            error=None if cancelled else describe_error(error),
         )
         await self.bus.publish(
             Report(
@@ -278,6 +264,13 @@ class Engine:
                 seconds=seconds,
             )
         )
+
+    async def _tell(self, kind: type[TaskEvent], task: Task, **fields: Any) -> None:
+        """Publish an event of the task, if anybody wants to know."""
+        if self.bus.wants(kind):
+            await self.bus.publish(
+                kind(run_id=current_run(), task_id=task.id, name=task.name, **fields)
+            )
 
     async def _tell_state(self, task: Task, state: str) -> None:
         if self.state is None:
@@ -303,16 +296,19 @@ class Run:
     async def __aenter__(self) -> None:
         if _run_id.get() is not None:
             return
-        self._id = uuid.uuid4().hex
+        self._id = secrets.token_hex(16)
         self._begun = time.perf_counter()
         self._token = _run_id.set(self._id)
-        await self._bus.publish(RunStarted(run_id=self._id))
+        if self._bus.wants(RunStarted):
+            await self._bus.publish(RunStarted(run_id=self._id))
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # A coroutine that is closed must not suspend, and may be closed in a foreign context.
         if self._token is None or kind is GeneratorExit:
             return
         _run_id.reset(self._token)
+        if not self._bus.wants(RunFinished):
+            return
         status: FinalStatus = "Succeeded"
         if kind is not None:
             stopped = issubclass(kind, asyncio.CancelledError | KeyboardInterrupt)
@@ -345,6 +341,13 @@ def describe_error(error: BaseException) -> str:
     """An exception's type and message in one line."""
     message = " ".join(str(error).split())
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+async def reads_of(recorder: files.Recorder, miss: Miss) -> Reads:
+    """What was read; files that the key names are hashed for it, whoever opened them."""
+    if miss.candidates:
+        return await in_thread(lambda: recorder.reads)
+    return recorder.reads
 
 
 async def _locked(policy: TaskPolicy, key: str) -> Lock:

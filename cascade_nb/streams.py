@@ -8,13 +8,12 @@ independent: one must not wait for another whose consumer may never go on.
 
 from __future__ import annotations
 
+import secrets
 import time
-import uuid
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
 from cascade_nb import files
-from cascade_nb.execution import Engine, describe_error
 from cascade_nb.errors import FingerprintError
 from cascade_nb.events import (
     FinalStatus,
@@ -24,6 +23,7 @@ from cascade_nb.events import (
     TaskExecutionStarted,
     TaskSkipped,
 )
+from cascade_nb.execution import Engine, describe_error, reads_of
 from cascade_nb.fingerprint.values import fingerprint
 from cascade_nb.loop import in_thread, run_sync
 from cascade_nb.protocols import TaskPolicy
@@ -44,7 +44,7 @@ class Stream:
         self._engine = engine
         self._policy = policy
         self._task = task
-        self._run_id = uuid.uuid4().hex
+        self._run_id = secrets.token_hex(16)
         self._begun = time.perf_counter()
         self._verdict: Hit | Miss | Bypass = Bypass("off")
         self._items: list[Any] = []
@@ -121,9 +121,8 @@ class Stream:
         elif not await in_thread(self._unchanged):
             kept = Bypass("an item was changed after it had been yielded")
         else:
-            outcome = Outcome(
-                value=(self._items, returned), seconds=seconds, reads=self.stepping.reads
-            )
+            reads = await reads_of(self.stepping, verdict)
+            outcome = Outcome(value=(self._items, returned), seconds=seconds, reads=reads)
             kept = await self._engine.keep(self._task, self._policy, verdict, outcome)
         if isinstance(kept, Bypass):
             return self._report(Status.BYPASS, reason=kept.reason, seconds=seconds)

@@ -59,7 +59,7 @@ async def test_a_subscriber_that_raises_harms_nobody(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.ERROR, "cascade_nb"):
         await bus.publish(skipped())
     assert len(seen) == 1
-    assert "a subscriber of Event failed" in caplog.text
+    assert "a subscriber of TaskSkipped failed" in caplog.text
 
 
 async def test_unsubscribing_ends_it_even_while_delivering() -> None:

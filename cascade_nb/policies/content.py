@@ -34,7 +34,7 @@ from cascade_nb.policies.packing import (
     unpack_cell,
     unpack_value,
 )
-from cascade_nb.policies.shelf import INLINE_BYTES, ForeignRecordError, Shelf, sized
+from cascade_nb.policies.shelf import INLINE_BYTES, Claim, ForeignRecordError, Shelf, sized
 from cascade_nb.policies.task_keys import bare_task, changed_inputs, key_of
 from cascade_nb.protocols import Bytes, CacheBackend, KeepsNotes, Lock, Locks
 from cascade_nb.records import Entry, Record
@@ -195,7 +195,7 @@ class ContentCachePolicy:
             why = await _why_not(claim.record, task)
             if why:
                 return _miss(key, why)
-            value = await self._load(claim.record, task)
+            value = await self._load(claim, task)
         except BackendError as error:
             return self._outage(error)
         except CodecError as error:
@@ -208,17 +208,18 @@ class ContentCachePolicy:
             return _miss(key, "the stored result was damaged")
         return Hit(value, claim.entry, claim.record.reads)
 
-    async def _load(self, record: Record, task: Task) -> Any:
-        """The result of a record.
+    async def _load(self, claim: Claim, task: Task) -> Any:
+        """The result that is claimed.
 
         Raises:
             IntegrityError: content is missing or is not what its CID says.
             CodecError: it does not decode in this session.
         """
-        data = await self._shelf.content(record.result)
+        record = claim.record
+        data = await self._shelf.content(record.result, claim)
         if task.kind is TaskKind.FUNCTION:
             return await sized(record.size, unpack_value, data)
-        parts = {cid: await self._shelf.content(cid) for cid in contents_of_cell(data)}
+        parts = {cid: await self._shelf.content(cid, claim) for cid in contents_of_cell(data)}
         return await _restored(task, record.size, data, parts)
 
     async def _forget(self, key: Key) -> bool:

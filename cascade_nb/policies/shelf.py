@@ -34,10 +34,11 @@ class ForeignRecordError(IntegrityError):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A verified record, and what people see of it."""
+    """A verified record, what people see of it, and the store's version that it was found in."""
 
     record: Record
     entry: Entry
+    version: Hashable | None = None
 
 
 class Shelf:
@@ -69,21 +70,20 @@ class Shelf:
         record = Record.from_bytes(data)
         if record.key != key:
             raise IntegrityError("a record lies under another key than its own")
-        claim = Claim(record, entry_of(record))
+        claim = Claim(record, entry_of(record), version)
         if near is not None and len(data) <= _NEAR_BYTES:
             near.put(key, version, claim)
         return claim
 
-    async def content(self, cid: str) -> Bytes:
-        """The content named `cid`, writable unless it is small.
+    async def content(self, cid: str, claim: Claim) -> Bytes:
+        """The content named `cid` that `claim` leads to, writable unless it is small.
 
         Raises:
             IntegrityError: it is gone, or is not what its CID says.
         """
         near = self._near
-        version = None if near is None else near.version()
         if near is not None:
-            known: bytes | None = near.get(cid, version)
+            known: bytes | None = near.get(cid, claim.version)
             if known is not None:
                 return known
         data = await self.store.read_content(cid)
@@ -95,7 +95,7 @@ class Shelf:
         if near is None or size > _NEAR_BYTES:
             return data
         kept = bytes(data)
-        near.put(cid, version, kept)
+        near.put(cid, claim.version, kept)
         return kept
 
     async def put(self, record: Record, package: Package) -> Entry:
