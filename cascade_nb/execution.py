@@ -95,27 +95,32 @@ class Engine:
         async with Run(self.bus):
             if not self.enabled:
                 return await self._execute(task, chosen, Status.OFF, "")
-            verdict = await chosen.lookup(task)
+            verdict = await self.lookup(task, chosen)
             if isinstance(verdict, Hit):
                 return await self._serve(task, verdict)
             if isinstance(verdict, Bypass):
                 return await self._execute(task, chosen, Status.BYPASS, verdict.reason)
             return await self._compute(task, chosen, verdict)
 
+    async def lookup(
+        self, task: Task, policy: TaskPolicy, miss: Miss | None = None
+    ) -> Hit | Miss | Bypass:
+        """What `policy` knows of a task, asked again after a `miss`; its errors are bypasses."""
+        try:
+            if miss is None:
+                return await policy.lookup(task)
+            return await policy.lookup_again(task, miss)
+        except Exception as error:
+            return _failed("looking up", task, error)
+
     async def keep(
         self, task: Task, policy: TaskPolicy, miss: Miss, outcome: Outcome
     ) -> Entry | Bypass | None:
-        """Hand an outcome to `policy`; what it raises is a bypass."""
+        """Hand an outcome to `policy`; its errors are bypasses."""
         try:
             return await policy.keep(task, miss, outcome)
         except Exception as error:
-            # Save never turns a success into a failure, whatever a policy of the user's does.
-            logger.exception("saving the result of %s failed", task.name)
-            warn_once(
-                f"the result of {task.name} was not cached: {describe_error(error)}",
-                ("save", task.name, type(error)),
-            )
-            return Bypass(f"saving failed: {type(error).__name__}")
+            return _failed("storing", task, error)
 
     async def _serve(self, task: Task, hit: Hit) -> Performance:
         if hit.reads:
@@ -145,7 +150,7 @@ class Engine:
             if landing is Landing.ABANDONED:
                 continue
             if landing is Landing.STORED:
-                verdict = await policy.lookup_again(task, miss)
+                verdict = await self.lookup(task, policy, miss)
                 if isinstance(verdict, Hit):
                     return await self._serve(task, verdict)
             return await self._execute(task, policy, Status.MISS, miss.reason, miss)
@@ -158,7 +163,7 @@ class Engine:
         try:
             lock = await _locked(policy, miss.key)
             # Whoever held the lock, in another process, may have stored the result by now.
-            verdict = await policy.lookup_again(task, miss)
+            verdict = await self.lookup(task, policy, miss)
             if isinstance(verdict, Hit):
                 landing = Landing.STORED
                 return await self._serve(task, verdict)
@@ -335,6 +340,14 @@ def preview(value: Any) -> str:
 _short_repr = reprlib.Repr()
 _short_repr.maxstring = _short_repr.maxother = PREVIEW_LENGTH
 _short_repr.maxlong = PREVIEW_LENGTH
+
+
+def _failed(doing: str, task: Task, error: Exception) -> Bypass:
+    """A policy raised what it must not; the computation goes on all the same."""
+    logger.error("%s %s failed", doing, task.name, exc_info=error)
+    reason = f"{doing} failed: {describe_error(error)}"
+    warn_once(f"{task.name} was not cached: {reason}", (doing, task.name, type(error)))
+    return Bypass(reason)
 
 
 def describe_error(error: BaseException) -> str:

@@ -58,7 +58,7 @@ class Stream:
         publish, task = self._engine.bus.publish, self._task
         await publish(RunStarted(run_id=self._run_id))
         if self._engine.enabled:
-            self._verdict = await self._policy.lookup(task)
+            self._verdict = await self._engine.lookup(task, self._policy)
         verdict = self._verdict
         if isinstance(verdict, Hit):
             await publish(TaskSkipped(run_id=self._run_id, task_id=task.id, name=task.name))

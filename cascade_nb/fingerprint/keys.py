@@ -7,13 +7,14 @@ is looked up and hashed anew at each call.
 
 from __future__ import annotations
 
+import ast
 import glob
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
@@ -33,6 +34,7 @@ from cascade_nb.fingerprint.reach import (
 )
 from cascade_nb.fingerprint.risks import Risk
 from cascade_nb.fingerprint.small import small_fingerprint
+from cascade_nb.fingerprint.texts import texts_of
 from cascade_nb.fingerprint.values import Walked, sharing, walk
 
 if TYPE_CHECKING:
@@ -51,13 +53,15 @@ class Key:
 
     `digest` is the key, 64 hex digits, `parts` maps labels ("code", "argument x", "global K",
     "helper clean") to hex digests, `risks` lists what no key can see. `previews()` gives short
-    texts of values by label, of none whose name is ignored or looks like a secret's.
+    texts of values by label, of none whose name is ignored or looks like a secret's. `texts()`
+    gives those in code and values that may be paths of files.
     """
 
     digest: str
     parts: Mapping[str, str]
     risks: tuple[Risk, ...]
     previews: Callable[[], Mapping[str, str]] = field(compare=False)
+    texts: Callable[[], tuple[str, ...]] = field(compare=False)
 
 
 def function_key(
@@ -119,6 +123,7 @@ def cell_key(
 
     def take_in(assembly: _Assembly) -> None:
         assembly.parts["code"] = code.digest
+        assembly.tree = code.tree
         assembly.risks += code.risks
         found = reached_in(namespace, code.roots, code.imports, code.environment)
         for item in found:
@@ -160,12 +165,13 @@ def key_from_parts(
     *,
     risks: tuple[Risk, ...] = (),
     previews: Callable[[], Mapping[str, str]] = dict,
+    texts: Callable[[], tuple[str, ...]] = tuple,
 ) -> Key:
     """The key made of `parts`, hex digests by label, in whatever order."""
     joined = "".join(sorted(label + "\0" + part for label, part in parts.items()))
     hasher = blake3(_FORMAT)
     hasher.update(joined.encode("utf-8", "surrogatepass"))
-    return Key(digest=hasher.hexdigest(), parts=parts, risks=risks, previews=previews)
+    return Key(digest=hasher.hexdigest(), parts=parts, risks=risks, previews=previews, texts=texts)
 
 
 class _Assembly:
@@ -174,6 +180,7 @@ class _Assembly:
     def __init__(self, budget: int | None) -> None:
         self.parts: dict[str, str] = {}
         self.risks: list[Risk] = []
+        self.tree: ast.Module | None = None
         self._budget = budget
         self._queue: list[tuple[str, Any]] = []
         self._labels: dict[Any, str] = {}
@@ -310,11 +317,12 @@ class _Assembly:
         for generator, found in self._draws.items():
             if generator not in self._seeded:
                 self.risks += found
-        values = self._values
+        values, queue = self._values, self._queue
         return key_from_parts(
             parts,
             risks=tuple(dict.fromkeys(self.risks)),
             previews=lambda: previews.of_values(values),
+            texts=lambda: texts_of(_codes_in(queue), values, self.tree),
         )
 
 
@@ -341,6 +349,12 @@ def _explained(error: FingerprintError, label: str, value: Any) -> FingerprintEr
     if ignorable and "ignore=" not in message:
         message = f"{message}; leave it out with ignore=[{root!r}]"
     return FingerprintError(message, path=error.path, ignore=root if ignorable else None)
+
+
+def _codes_in(queue: Sequence[tuple[str, Any]]) -> Iterator[CodeType]:
+    for _, code in queue:
+        if isinstance(code, FunctionType):
+            yield code.__code__
 
 
 @lru_cache(maxsize=4096)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -286,7 +287,15 @@ class ContentCachePolicy:
 
 
 def _miss(key: Key, reason: str) -> Miss:
-    return Miss(key=key.digest, reason=reason, state=key)
+    candidates = tuple(filter(_may_be_file, key.texts()))
+    return Miss(key=key.digest, reason=reason, candidates=candidates, state=key)
+
+
+def _may_be_file(path: str) -> bool:
+    try:
+        return os.path.isfile(path)
+    except ValueError:
+        return False  # A text that no path can be, such as one with a lone surrogate.
 
 
 async def _why_not(record: Record, task: Task) -> str:

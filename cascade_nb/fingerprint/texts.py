@@ -1,0 +1,63 @@
+"""The texts that a computation names: constants of its code and values it was given.
+
+Any of them may be the path of a file that native code opens unseen.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from types import CodeType
+from typing import Any
+
+# A path is not longer, and one that is given with thousands of others is data.
+_LONGEST = 4096
+_MOST_PARTS = 1000
+_DEEPEST = 3
+
+
+def texts_of(
+    codes: Iterable[CodeType], values: Mapping[str, Any], tree: ast.AST | None = None
+) -> tuple[str, ...]:
+    """Texts that may be paths, in code objects, in values by label, and in a cell's tree."""
+    found: dict[str, None] = {}
+    for code in codes:
+        found.update(dict.fromkeys(_in_code(code)))
+    if tree is not None:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant):
+                found.update(dict.fromkeys(_in_value(node.value, 0)))
+    for value in values.values():
+        found.update(dict.fromkeys(_in_value(value, 0)))
+    return tuple(found)
+
+
+def _in_code(code: CodeType) -> Iterator[str]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _in_code(constant)
+        else:
+            yield from _in_value(constant, 0)
+
+
+def _in_value(value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, str):
+        if 0 < len(value) <= _LONGEST and "\0" not in value and "\n" not in value:
+            yield value
+    elif isinstance(value, os.PathLike):
+        yield from _in_path(value)
+    elif depth < _DEEPEST and type(value) in (list, tuple, set, frozenset, dict):
+        parts = value.values() if isinstance(value, dict) else value
+        if len(value) <= _MOST_PARTS:
+            for part in parts:
+                yield from _in_value(part, depth + 1)
+
+
+def _in_path(value: os.PathLike[Any]) -> Iterator[str]:
+    try:
+        path = os.fspath(value)
+    except Exception:
+        return  # A class of the user's may say it is a path and not be one.
+    if isinstance(path, str):
+        yield path
