@@ -51,9 +51,10 @@ def _name(module: Path) -> str:
     return ".".join(module.relative_to(PACKAGE).with_suffix("").parts)
 
 
-def _imports(module: Path) -> Iterator[str]:
+def _imports(module: Path, *, for_types_too: bool = True) -> Iterator[str]:
     """Dotted names inside the package that `module` imports, wherever the import stands."""
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    for node in ast.walk(tree) if for_types_too else _run_nodes(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield from _inside(alias.name)
@@ -65,6 +66,14 @@ def _imports(module: Path) -> Iterator[str]:
             for argument in node.args[:1]:
                 if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                     yield from _inside(argument.value)
+
+
+def _run_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of `tree` that ever run: none under ``if TYPE_CHECKING``."""
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from _run_nodes(child)
 
 
 def _inside(dotted: str) -> Iterator[str]:
@@ -118,7 +127,8 @@ def test_there_is_no_circle() -> None:
         return f"{dotted}.__init__" if (PACKAGE / dotted.replace(".", "/")).is_dir() else dotted
 
     graph = {
-        _name(module): {file_of(imported) for imported in _imports(module)} - {_name(module)}
+        _name(module): {file_of(imported) for imported in _imports(module, for_types_too=False)}
+        - {_name(module)}
         for module in MODULES
     }
     TopologicalSorter(graph).prepare()
