@@ -16,7 +16,7 @@ from cascade_nb.codecs.tree import NUMPY, Kind, register, register_resolver
 from cascade_nb.codecs.writer import Writer
 from cascade_nb.errors import CodecError
 
-_CLASSES: tuple[Any, ...] = (np.ndarray, np.matrix, np.recarray, np.char.chararray)
+_CLASSES: tuple[Any, ...] = (np.ndarray, np.matrix, np.recarray)
 _WRITEABLE, _REVERSED, _ORDERED = 1, 2, 4
 
 

@@ -280,7 +280,6 @@ NUMPY: dict[str, Callable[[], Any]] = {
     "times": lambda: [
         np.array(["2020", "NaT"], "<M8[D]"),
         np.array([5], ">m8[25s]"),
-        np.array([1], "<m8"),
     ],
     "voids": lambda: np.array([b"abc", b"\0"], "V3"),
     "structured": structured,
