@@ -145,7 +145,8 @@ def distributions_of(module_name: str) -> tuple[tuple[str, str], ...]:
         return distributions_of(top)
     if owner_of_module(top) is not Owner.INSTALLED:
         return ()
-    names = [top] if _provides(top, top) else importlib.metadata.packages_distributions().get(top)
+    known = _that_provides(top)
+    names = [known] if known else importlib.metadata.packages_distributions().get(top)
     if not names:
         version = getattr(sys.modules.get(top), "__version__", "unknown")
         return ((top, version if isinstance(version, str) else "unknown"),)
@@ -173,14 +174,15 @@ def version_of(distribution: str) -> str:
         return "unknown"
 
 
-def _provides(distribution: str, top: str) -> bool:
-    """Whether a distribution of this very name holds the top-level module `top`."""
+def _that_provides(top: str) -> str | None:
+    """The distribution of the same name as the top-level module `top`, if it holds that."""
     # A quick test for the usual case: reading all metadata takes a tenth of a second and more.
     try:
-        files = importlib.metadata.distribution(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    listed = files.read_text("top_level.txt")
+        distribution = importlib.metadata.distribution(top)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return None
+    listed = distribution.read_text("top_level.txt")
     if listed is not None:
-        return top in listed.split()
-    return any(path.parts and path.parts[0] in (top, f"{top}.py") for path in files.files or ())
+        return distribution.name if top in listed.split() else None
+    tops = (path.parts[0] for path in distribution.files or () if path.parts)
+    return distribution.name if any(part in (top, f"{top}.py") for part in tops) else None

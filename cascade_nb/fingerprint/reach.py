@@ -47,6 +47,8 @@ _FOLLOWED_KINDS = (
     MethodType,
     *_WRAPPERS,
 )
+# What IPython puts into the session: it is the session itself, and no input.
+_SHELLS_OWN = frozenset({"get_ipython", "exit", "quit", "open", "display"})
 _SCALARS = frozenset({int, float, complex, bool, str, bytes, type(None)})
 
 
@@ -206,11 +208,33 @@ def _is_global_generator(obj: object) -> str | None:
     return None
 
 
+def is_known_by_name(value: Any) -> bool:
+    """Whether `value` is a function without Python code: a builtin, a ufunc, one of Cython's."""
+    if isinstance(value, _STATIC_CALLABLES):
+        own = getattr(value, "__self__", None)
+        if isinstance(own, type):
+            return not is_followed(own)
+        return own is None or isinstance(own, ModuleType) or bool(_is_global_generator(own))
+    if not callable(value):
+        return False
+    module = getattr(value, "__module__", None)
+    if not isinstance(module, str) or module not in sys.modules:
+        return False
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if not isinstance(name, str) or vars(sys.modules[module]).get(name) is not value:
+        return False
+    owner = origin.owner_of_module(module)
+    return owner is not Owner.USER or origin.extension_digest(module) is not None
+
+
 def is_code(obj: object) -> bool:
     """Whether `obj` counts as code, by what it reaches or by name, and not as a value."""
-    return isinstance(
-        obj, (FunctionType, type, ModuleType, *_FOLLOWED_KINDS, *_STATIC_CALLABLES)
-    ) or _is_ours(obj)
+    kinds = (FunctionType, type, ModuleType, *_FOLLOWED_KINDS)
+    return isinstance(obj, kinds) or _is_ours(obj) or is_known_by_name(obj)
+
+
+def _is_shells(value: Any) -> bool:
+    return str(getattr(value, "__module__", "")).partition(".")[0] in ("IPython", "ipykernel")
 
 
 # What it is by itself
@@ -378,18 +402,17 @@ class _Found:
                 self._by_name(name, value, use)
         elif isinstance(value, ModuleType):
             self.through_module(value, Use(name, line=use.line))
+        elif name in _SHELLS_OWN and _is_shells(value):
+            self.items.append(Reached(f"name {name}", "name", f"IPython.{name}"))
         elif isinstance(value, _FOLLOWED_KINDS) or _is_ours(value):
             if is_followed(value):
-                self.items.append(Reached(f"helper {name}", "helper", value, None, use.line))
+                self.items.append(Reached(f"wrapper {name}", "helper", value, None, use.line))
             else:
                 self._by_name(name, value, use)
-        elif isinstance(value, _STATIC_CALLABLES) and (
-            isinstance(getattr(value, "__self__", None), ModuleType | None)
-            or _is_global_generator(getattr(value, "__self__", None))
-        ):
+        elif is_known_by_name(value):
             self._by_name(name, value, use)
-        elif value is os.environ or name in ("get_ipython", "exit", "quit"):
-            # Variables of the environment count one by one.
+        elif value is os.environ:
+            # Its variables count one by one.
             pass
         else:
             plain = classes.plain_annotation(value) if classes.is_typing(value) else value
@@ -469,7 +492,8 @@ class _Found:
             return self._is_patched(value.func)
         if isinstance(value, MethodType):
             return self._is_patched(value.__func__)
-        return origin.owner_of_module(type(value).__module__) is Owner.USER
+        module = getattr(value, "__module__", None)
+        return isinstance(module, str) and origin.owner_of_module(module) is Owner.USER
 
     def _whole_module(self, module: ModuleType, use: Use, name: str) -> None:
         full = ".".join((name, *use.attributes))

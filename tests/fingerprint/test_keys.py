@@ -485,6 +485,21 @@ def test_callables_other_than_functions() -> None:
     assert len(keys) == 6
 
 
+@pytest.mark.parametrize("name", ["add", "sum", "random.default_rng", "linalg.inv", "float64"])
+def test_functions_without_python_code_count_by_name(name: str) -> None:
+    import numpy as np
+
+    module, _, attribute = f"numpy.{name}".rpartition(".")
+    imported = key_of(f"from {module} import {attribute} as g\ndef f(x): return g(x)")
+    assert "distribution numpy" in imported.parts
+    other = key_of("from numpy import multiply as g\ndef f(x): return g(x)")
+    assert imported.digest != other.digest
+    function = np
+    for part in name.split("."):
+        function = getattr(function, part)
+    assert function_key(function, {"x": 1}).digest != function_key(np.multiply, {"x": 1}).digest
+
+
 def test_callable_instance_counts_its_state_and_class() -> None:
     source = "class C:\n    def __init__(self, a): self.a = a\n    def __call__(self): return 1\n"
     keys = {
