@@ -8,15 +8,16 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from cascade_nb.errors import ConfigurationError, logger
 from cascade_nb.events import MessageBus
-from cascade_nb.execution import Engine
-from cascade_nb.policies.adapted import as_task_policy
 from cascade_nb.protocols import CacheBackend, CachePolicy, Executor, StateBackend, TaskPolicy
 from cascade_nb.units import parse_size
+
+if TYPE_CHECKING:
+    from cascade_nb.execution import Engine
 
 STORE_VARIABLE = "CASCADE_STORE"
 
@@ -159,6 +160,10 @@ def default_store() -> Path:
 
 
 def _make_engine(wanted: Settings) -> Engine:
+    # Settings are looked at long before an engine is needed, which brings much along.
+    from cascade_nb.execution import Engine
+    from cascade_nb.policies.adapted import as_task_policy
+
     policy = wanted.policy
     if policy is None:
         from cascade_nb.policies.content import ContentCachePolicy
