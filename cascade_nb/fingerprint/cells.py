@@ -162,7 +162,7 @@ class _CellReader(Reader):
     def loaded(
         self, name: str, attributes: Sequence[str], line: int, *, bare_call: bool = False
     ) -> None:
-        if self._home(name) is self._cell or name not in self._cell.bound:
+        if self.home(name) is self._cell or name not in self._cell.bound:
             self._run_waiting(name)
         super().loaded(name, attributes, line, bare_call=bare_call)
 

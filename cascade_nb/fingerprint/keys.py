@@ -22,11 +22,11 @@ from blake3 import blake3
 from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint import origin, previews, risks
 from cascade_nb.fingerprint.code import risks_of
+from cascade_nb.fingerprint.following import is_ignored
 from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.reach import (
     Reached,
     is_code,
-    is_ignored,
     own_digest,
     reached_by,
     reached_in,

@@ -1,0 +1,446 @@
+"""Following names one level from live code: globals, closures, modules, imports, classes.
+
+Nothing found here is kept: what counts is what would run, so every name is looked up again at each
+call. Of the user's modules the attributes that are used are reached, not the modules. Installed
+code counts by its name and by its distribution's version.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+from cascade_nb.fingerprint import classes, origin
+from cascade_nb.fingerprint.code import Root, facts_of
+from cascade_nb.fingerprint.origin import Owner
+from cascade_nb.fingerprint.ownership import (
+    FOLLOWED_KINDS,
+    code_name,
+    is_cached,
+    is_followed,
+    is_known_by_name,
+    is_shells_own,
+    name_of,
+    owner_of_function,
+)
+from cascade_nb.fingerprint.scopes import Use
+
+_MISSING: Any = object()
+_SCALARS = frozenset({int, float, complex, bool, str, bytes, type(None)})
+
+
+class Reached(NamedTuple):
+    """One thing that code can reach, under the name by which it reaches it.
+
+    Kinds: "helper" and "class" (the user's: to be followed), "module" (one of the user's, as a
+    whole), "global", "closure", "default", "attribute" (values), "absent" (nothing has that name
+    now), "name" (installed code; the value is its dotted name), "distribution" (the value is
+    its version), "environment" (the value is a str, or None). `place` tells where the thing lies,
+    equal for two names of one variable; None where that does not matter.
+    """
+
+    label: str
+    kind: str
+    value: Any
+    place: tuple[Any, ...] | None = None
+    line: int = 0
+    bare_call: bool = False
+
+
+class reading:  # noqa: N801 - a context manager, and quicker than one made of a generator
+    """How names are followed inside of a ``with``.
+
+    Nothing is reached by the names in `ignore`, nor by dotted names that begin with one of them.
+    Docstrings and annotations count where `documents`; else `asked` tells whether code was met
+    that asks about them.
+    """
+
+    __slots__ = ("_token", "asked", "documents", "ignore")
+
+    def __init__(self, *, ignore: frozenset[str] = frozenset(), documents: bool = False) -> None:
+        self.ignore = ignore
+        self.documents = documents
+        self.asked = False
+
+    def __enter__(self) -> reading:
+        self._token = _reading.set(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _reading.reset(self._token)
+
+
+_reading: ContextVar[reading | None] = ContextVar("_reading", default=None)
+
+
+def is_ignored(name: str, names: frozenset[str]) -> bool:
+    """Whether a dotted name is to be left out."""
+    if not names:
+        return False
+    while name:
+        if name in names:
+            return True
+        name = name.rpartition(".")[0]
+    return False
+
+
+class Found:
+    """Collects what is reached, in order."""
+
+    def __init__(self) -> None:
+        self.items: list[Reached] = []
+        self._reading = _reading.get()
+        self._documented = self._reading is not None and self._reading.documents
+
+    def kept(self) -> list[Reached]:
+        """What was found, less what is to be ignored."""
+        ignored = None if self._reading is None else self._reading.ignore
+        if not ignored:
+            return self.items
+        return [i for i in self.items if not is_ignored(i.label.partition(" ")[2], ignored)]
+
+    def function(self, function: FunctionType) -> None:
+        """A wrapper that installed code has made: what it holds may be the user's."""
+        if owner_of_function(function) is Owner.CASCADE:
+            self.wrapper(function)
+            return
+        self.installed(function.__globals__.get("__name__", ""))
+        if classes.is_singledispatch(function):
+            self._registry(function)
+        else:
+            frees = [Root(name, (Use(name),)) for name in function.__code__.co_freevars]
+            self._carried(function, frees)
+
+    def users_function(self, function: FunctionType) -> None:
+        """A function of the user's."""
+        facts = facts_of(function.__code__)
+        self.names(function.__globals__, facts.roots)
+        if facts.imports:
+            self.imports(function.__globals__, facts.imports)
+        if facts.environment:
+            self.environment(facts.environment)
+        self._carried(function, facts.frees)
+        if self._documented:
+            self._documents(function, facts.name)
+        elif facts.reads_documents and self._reading is not None:
+            self._reading.asked = True
+
+    def _carried(self, function: FunctionType, frees: Sequence[Root]) -> None:
+        if function.__closure__:
+            for root, cell in zip(frees, function.__closure__, strict=True):
+                self._cell(root, cell)
+        if function.__defaults__ or function.__kwdefaults__:
+            self._defaults(function)
+        if function.__dict__:
+            self._attributes(function)
+
+    def names(self, namespace: Mapping[str, Any], roots: Sequence[Root]) -> None:
+        """What global names mean."""
+        place = id(namespace)
+        for root in roots:
+            name = root.name
+            value = namespace.get(name, _MISSING)
+            if value is _MISSING:
+                self._builtin(namespace, root)
+            elif type(value) in _SCALARS:
+                self.items.append(Reached(f"global {name}", "global", value, (place, name)))
+            else:
+                self._root(root, value, "global", (place, name))
+
+    def _root(self, root: Root, value: Any, kind: str, place: tuple[Any, ...]) -> None:
+        if isinstance(value, ModuleType):
+            for use in root.uses:
+                self.through_module(value, use)
+        else:
+            uses = root.uses
+            self.thing(root.name, value, kind, place, uses[0])
+            for use in uses[1:]:
+                # A further dotted name is news only of what counts by name.
+                self.thing(root.name, value, kind, place, use)
+
+    def _builtin(self, namespace: Mapping[str, Any], root: Root) -> None:
+        own = namespace.get("__builtins__", builtins)
+        table = own if isinstance(own, dict) else vars(own)
+        value = table.get(root.name, _MISSING)
+        if value is _MISSING:
+            self.items.append(Reached(f"absent {root.name}", "absent", None))
+        elif isinstance(value, FunctionType) or is_followed(value):
+            self._root(root, value, "global", (id(table), root.name))
+        elif root.name == "input":
+            self.items.append(Reached("input", "name", "builtins.input", None, root.uses[0].line))
+        # What Python itself puts there is covered by the version of Python.
+
+    def thing(
+        self, name: str, value: Any, kind: str, place: tuple[Any, ...] | None, use: Use
+    ) -> None:
+        """Something that has the given name: code to follow, installed code, or a value."""
+        if type(value) in _SCALARS:
+            self.items.append(Reached(f"{kind} {name}", kind, value, place, use.line))
+        elif isinstance(value, FunctionType):
+            if is_followed(value):
+                label = code_name(value) or name
+                self.items.append(Reached(f"helper {label}", "helper", value, None, use.line))
+            else:
+                self._by_name(name, value, use)
+        elif isinstance(value, type):
+            if is_followed(value):
+                label = f"class {value.__qualname__.replace('<locals>.', '')}"
+                self.items.append(Reached(label, "class", value, None, use.line))
+            else:
+                self._by_name(name, value, use)
+        elif isinstance(value, ModuleType):
+            self.through_module(value, Use(name, line=use.line))
+        elif is_shells_own(name, value):
+            self.items.append(Reached(f"name {name}", "name", f"IPython.{name}"))
+        elif isinstance(value, FOLLOWED_KINDS) or is_cached(value):
+            if is_followed(value):
+                self.items.append(Reached(f"wrapper {name}", "helper", value, None, use.line))
+            else:
+                self._by_name(name, value, use)
+        elif is_known_by_name(value):
+            self._by_name(name, value, use)
+        elif value is os.environ:
+            # Its variables count one by one.
+            pass
+        else:
+            plain = classes.plain_annotation(value) if classes.is_typing(value) else value
+            self.items.append(Reached(f"{kind} {name}", kind, plain, place, use.line))
+
+    def _by_name(self, name: str, value: Any, use: Use) -> None:
+        module, _, qualname = name_of(value).partition(":")
+        self.installed(module)
+        self._compiled(module)
+        known = f"{module}.{qualname}"
+        for attribute in use.attributes:
+            known = f"{known}.{attribute}"
+        self.items.append(Reached(f"name {name}", "name", known, None, use.line, use.bare_call))
+
+    def _compiled(self, module_name: str) -> None:
+        """An extension module of the user's counts by its file."""
+        content = origin.extension_digest(module_name)
+        if content is not None:
+            self.items.append(Reached(f"attribute {module_name}.__file__", "attribute", content))
+
+    def installed(self, module_name: str) -> None:
+        """The distributions that an installed module is of."""
+        for name, version in origin.distributions_of(module_name):
+            self.items.append(Reached(name, "distribution", version))
+
+    def through_module(self, module: ModuleType, use: Use, *, display: str | None = None) -> None:
+        """Follow a dotted name from a module on, as far as modules go."""
+        attributes = use.attributes
+        value: Any = module
+        owner, index = module, 0
+        while index < len(attributes):
+            owner = value
+            value = vars(owner).get(attributes[index], _MISSING)
+            if value is _MISSING:
+                value = sys.modules.get(f"{owner.__name__}.{attributes[index]}", _MISSING)
+            index += 1
+            if not isinstance(value, ModuleType):
+                break
+        else:
+            self._whole_module(value, use, display or use.root)
+            return
+        name = ".".join((display or use.root, *attributes[:index]))
+        rest = Use(use.root, attributes[index:], use.line, bare_call=use.bare_call)
+        attribute = attributes[index - 1]
+        if origin.owner_of_loaded(owner) is Owner.USER:
+            if value is not _MISSING:
+                self.thing(name, value, "global", (id(vars(owner)), attribute), rest)
+            elif isinstance(vars(owner).get("__getattr__"), FunctionType):
+                hook = vars(owner)["__getattr__"]
+                self.items.append(Reached(f"helper {code_name(hook)}", "helper", hook))
+            else:
+                self.items.append(Reached(f"absent {name}", "absent", None))
+            return
+        if self._is_patched(value):
+            self.thing(name, value, "global", (id(vars(owner)), attribute), rest)
+            return
+        self.installed(owner.__name__)
+        if type(value) in _SCALARS and not use.imported:
+            # Settings and constants, which anyone may have set. What code imports by itself may
+            # not be loaded at its first call, and must not look changed after it.
+            self.items.append(Reached(f"global {name}", "global", value, None, use.line))
+            return
+        known = ".".join((owner.__name__, *attributes[index - 1 :]))
+        # A mock in the place of what is named is another thing. What a lazy module has not loaded
+        # yet counts by the same name before and after.
+        mocked = " mock" if type(value).__module__ == "unittest.mock" else ""
+        label = f"name {'.'.join((display or use.root, *attributes))}{mocked}"
+        self.items.append(Reached(label, "name", known, None, use.line, use.bare_call))
+
+    def _is_patched(self, value: Any) -> bool:
+        """Whether what lies in an installed module is the user's."""
+        if isinstance(value, FunctionType):
+            return owner_of_function(value) is Owner.USER
+        if isinstance(value, type):
+            return origin.owner_of_module(value.__module__) is Owner.USER
+        if isinstance(value, functools.partial):
+            return self._is_patched(value.func)
+        if isinstance(value, MethodType):
+            return self._is_patched(value.__func__)
+        module = getattr(value, "__module__", None)
+        return isinstance(module, str) and origin.owner_of_module(module) is Owner.USER
+
+    def _whole_module(self, module: ModuleType, use: Use, name: str) -> None:
+        full = ".".join((name, *use.attributes))
+        owner = origin.owner_of_loaded(module)
+        if owner is Owner.USER:
+            self.items.append(Reached(f"module {full}", "module", module, None, use.line))
+        else:
+            self.installed(module.__name__)
+            self.items.append(Reached(f"name {full}", "name", module.__name__, None, use.line))
+
+    def imports(self, namespace: Mapping[str, Any], imports: Sequence[Use]) -> None:
+        """What the modules that code imports by itself hold."""
+        for use in imports:
+            name = use.root
+            if use.level:
+                package = namespace.get("__package__") or namespace.get("__name__", "")
+                try:
+                    name = importlib.util.resolve_name("." * use.level + use.root, package)
+                except ImportError:
+                    self.items.append(Reached(f"absent {use.text}", "absent", None))
+                    continue
+            self._imported(name, use)
+
+    def _imported(self, name: str, use: Use) -> None:
+        module = sys.modules.get(name)
+        if module is None and origin.owner_of_module(name) is not Owner.USER:
+            self.installed(name)
+            known = ".".join((name, *use.attributes))
+            label = f"name {use.text}"
+            self.items.append(Reached(label, "name", known, None, use.line, use.bare_call))
+            return
+        if module is None:
+            module = _import(name)
+        if module is None:
+            self.items.append(Reached(f"absent {use.text}", "absent", None))
+            return
+        if use.attributes and use.attributes[0] not in vars(module):
+            _import(f"{name}.{use.attributes[0]}")
+        self.through_module(module, use, display=name)
+
+    def environment(self, names: Sequence[str]) -> None:
+        """Environment variables that are read under literal names."""
+        for name in names:
+            self.items.append(Reached(name, "environment", os.environ.get(name)))
+
+    def _cell(self, root: Root, cell: Any) -> None:
+        try:
+            value = cell.cell_contents
+        except ValueError:
+            self.items.append(Reached(f"absent {root.name}", "absent", None))
+            return
+        self._root(root, value, "closure", (id(cell), root.name))
+
+    def _defaults(self, function: FunctionType) -> None:
+        code = function.__code__
+        defaults = function.__defaults__ or ()
+        names = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
+        pairs = [*zip(names, defaults, strict=True), *(function.__kwdefaults__ or {}).items()]
+        for name, value in pairs:
+            self.thing(name, value, "default", (id(function), name), Use(name))
+
+    def _attributes(self, function: FunctionType) -> None:
+        attributes = vars(function)
+        wrapped = attributes.get("__wrapped__")
+        if wrapped is not None:
+            self.thing("__wrapped__", wrapped, "attribute", None, Use("__wrapped__"))
+        for name in sorted(attributes):
+            if not (name.startswith("__") and name.endswith("__")):
+                shown = f"{code_name(function)}.{name}"
+                place = (id(attributes), name)
+                self.thing(shown, attributes[name], "attribute", place, Use(name))
+
+    def _documents(self, obj: Any, name: str) -> None:
+        """Docstring and annotations, where something asks about such."""
+        self.items.append(Reached(f"attribute {name}.__doc__", "attribute", classes.documents(obj)))
+
+    def _registry(self, function: Any) -> None:
+        """The implementations behind ``functools.singledispatch``."""
+        registry: Mapping[type, Any] = function.registry
+        for cls in sorted(registry, key=name_of):
+            shown = f"{code_name(function)}[{cls.__qualname__}]"
+            self.thing(shown, registry[cls], "attribute", None, Use(shown))
+            self.thing(shown, cls, "attribute", None, Use(shown))
+
+    def class_(self, cls: type) -> None:
+        """A class of the user's: its bases, its metaclass and its members."""
+        shown = cls.__qualname__.replace("<locals>.", "")
+        self._compiled(cls.__module__)
+        for base in cls.__bases__:
+            if base is not object:
+                self.thing(f"{shown}.{base.__name__}", base, "attribute", None, Use(""))
+        if type(cls) is not type:
+            self.thing(f"{shown} metaclass", type(cls), "attribute", None, Use(""))
+        if self._documented:
+            self._documents(cls, shown)
+        for name, value in classes.members(cls):
+            place = (id(cls), name)
+            self.thing(f"{shown}.{name}", value, "attribute", place, Use(name))
+
+    def module(self, module: ModuleType) -> None:
+        """All that a module of the user's holds: something uses it under computed names."""
+        if self._documented:
+            self._documents(module, module.__name__)
+        for name, value in sorted(vars(module).items()):
+            if name.startswith("__") and name.endswith("__"):
+                continue
+            shown = f"{module.__name__}.{name}"
+            self.thing(shown, value, "global", (id(vars(module)), name), Use(name))
+
+    def wrapper(self, obj: Any) -> None:
+        """What functools, the builtin decorators and ourselves make of functions."""
+        for name, value in _inside(obj):
+            if isinstance(value, ModuleType):
+                self._whole_module(value, Use(name), name)
+            else:
+                self.thing(name, value, "attribute", (id(obj), name), Use(name))
+
+
+def _inside(obj: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(obj, MethodType):
+        yield "function", obj.__func__
+        yield "self", obj.__self__
+    elif isinstance(obj, functools.partial | functools.partialmethod):
+        yield "function", obj.func
+        yield "arguments", obj.args
+        yield "keywords", dict(obj.keywords)
+    elif isinstance(obj, property):
+        yield from (
+            (name, function)
+            for name, function in (("get", obj.fget), ("set", obj.fset), ("delete", obj.fdel))
+            if function is not None
+        )
+    elif isinstance(obj, functools.cached_property):
+        yield "function", obj.func
+    elif isinstance(obj, functools.singledispatchmethod):
+        yield "dispatcher", obj.dispatcher
+    elif isinstance(obj, (staticmethod, classmethod)):
+        yield "function", obj.__func__
+    else:
+        yield "function", obj.__wrapped__
+        parts = getattr(obj, "__cascade_key_parts__", None)
+        if parts:
+            yield "options", dict(parts)
+        if is_cached(obj) and "__self__" in vars(obj):
+            yield "self", obj.__self__
+
+
+def _import(name: str) -> ModuleType | None:
+    """Import a module of the user's that code would import when it runs; None: it cannot be."""
+    try:
+        return importlib.import_module(name)
+    except Exception:
+        # The code that imports it will meet the same error, and may well handle it.
+        return None
