@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import cascade_nb.fingerprint.stdlib  # noqa: F401 - registers its openers
 from cascade_nb.errors import CascadeError, FingerprintError
+from cascade_nb.fingerprint.columns import CODES
 from cascade_nb.fingerprint.instances import kind_of_instances
 from cascade_nb.fingerprint.kinds import BASES, EXACT, Kind, Opened, Opener
 from cascade_nb.fingerprint.origin import distributions_of
@@ -41,6 +42,8 @@ def register_fingerprint(type_: type, function: Callable[[Any], object]) -> None
     """
     if not isinstance(type_, type):
         raise TypeError(f"register_fingerprint takes a type, not {type_!r}")
+    if type_ in CODES:
+        raise TypeError(f"{type_.__name__} has a fingerprint of its own")
     if not callable(function):
         raise TypeError(f"register_fingerprint takes a callable, not {function!r}")
     _REGISTERED[type_] = function
@@ -98,13 +101,15 @@ def open_value(value: Any, walker: Walker) -> Opened:
     except (CascadeError, MemoryError, RecursionError):
         raise
     except Exception as error:
-        if type(error).__module__ == "cascade_nb.fingerprint.walker":
+        if type(error).__module__.startswith("cascade_nb.fingerprint."):
             raise
         reason = f"{type(error).__name__} while its state was read"
         raise FingerprintError(reason) from error
 
 
-def distributions_of_types(types: Iterable[type]) -> frozenset[str]:
+def distributions_of_types(types: set[type]) -> frozenset[str]:
     """The installed distributions that define the given types."""
+    if not types:
+        return frozenset()
     modules = {cls.__module__.partition(".")[0] for cls in types if isinstance(cls.__module__, str)}
     return frozenset(name for module in modules for name, _ in distributions_of(module))

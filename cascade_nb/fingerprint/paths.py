@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cascade_nb.errors import FingerprintError
+from cascade_nb.fingerprint.columns import CODES
 from cascade_nb.fingerprint.definitions import named_parts
 from cascade_nb.fingerprint.opening import kind_of, open_value
-from cascade_nb.fingerprint.walker import Impure, Walker, is_plain
+from cascade_nb.fingerprint.walker import Impure, Walker
 
 _LONGEST_KEY = 40
 
@@ -43,7 +44,7 @@ def _children(value: Any, path: str, walker: Walker) -> Iterator[tuple[object, s
         return [(child, f"{path}[{index}]") for index, child in enumerate(value)]
     if cls is dict:
         return _dict_children(value, path)
-    if is_plain(cls):
+    if cls in CODES:
         return []
     if kind_of(cls) is None:
         return [(part, f"{path}.{label}") for label, part in named_parts(value)]

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from cascade_nb.errors import FingerprintError
+from cascade_nb.fingerprint.form import BudgetExceeded
 from cascade_nb.fingerprint.opening import distributions_of_types, register_fingerprint
 from cascade_nb.fingerprint.paths import find_culprit
-from cascade_nb.fingerprint.walker import BudgetExceeded, Walker
+from cascade_nb.fingerprint.walker import Walker
 
 __all__ = [
     "BudgetExceeded",

@@ -5,9 +5,9 @@ holds the children of the one before, in order. A level is written as its length
 each value (one for all where they agree), followed, code by code, by a *column*: what that code
 needs to be told of its values. Integers are packed, texts joined with their lengths before them,
 containers give their lengths and hand their children to the next level. Every other value is
-opened by the function XX has for its type, into a head of bytes and
-its children. As lengths come first everywhere, the bytes can be read back in one way only, and so
-differ for different values.
+opened by the function that `opening` finds for its type, into a head of bytes and its children. As
+lengths come first everywhere, the bytes can be read back in one way only, and so differ for
+different values.
 
 Objects with an identity (lists, dicts, instances; not tuples or texts) are numbered as they are
 met. One that is met again is written as its number, so that sharing counts and cycles end.
@@ -20,84 +20,43 @@ and it has no depth at which it would fail.
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from itertools import chain, compress, count
-from operator import attrgetter
 from struct import Struct
-from types import EllipsisType, NoneType, NotImplementedType
 from typing import Any, TypeAlias
 
-from blake3 import blake3
-
 from cascade_nb.errors import FingerprintError
+from cascade_nb.fingerprint.columns import (
+    CODES,
+    DEFINITION,
+    DICT,
+    LIST,
+    MIXED,
+    OBJECT,
+    PLAIN,
+    REFERENCE,
+    TUPLE,
+    VALUE,
+)
 from cascade_nb.fingerprint.definitions import Description, Places, describe
+from cascade_nb.fingerprint.form import Form, slices
 from cascade_nb.fingerprint.kinds import Opened
 from cascade_nb.fingerprint.memory import MemoryMap
 from cascade_nb.fingerprint.opening import kind_of, open_value
 
-Bytes: TypeAlias = bytes | bytearray | memoryview
-
-FORMAT = b"cascade value 1\0"
-
-# Codes of the canonical form: they are part of every fingerprint and never change their meaning.
-(
-    NONE,
-    BOOL,
-    INT,
-    FLOAT,
-    COMPLEX,
-    STR,
-    BYTES,
-    ELLIPSIS,
-    NOT_IMPLEMENTED,
-    TUPLE,
-    LIST,
-    DICT,
-    REFERENCE,
-    DEFINITION,
-    VALUE,
-    OBJECT,
-) = range(16)
-MIXED = 255
-
-_PLAIN: dict[type, int] = {
-    NoneType: NONE,
-    bool: BOOL,
-    int: INT,
-    float: FLOAT,
-    complex: COMPLEX,
-    str: STR,
-    bytes: BYTES,
-    EllipsisType: ELLIPSIS,
-    NotImplementedType: NOT_IMPLEMENTED,
-    tuple: TUPLE,
-    list: LIST,
-    dict: DICT,
-}
 _IS = [bytes(value == code for value in range(256)) for code in range(16)]
-_HAS_IDENTITY = bytes(value in (LIST, DICT, OBJECT) for value in range(256))
 _WITH_IDENTITY = frozenset({LIST, DICT, OBJECT})
-
+_HAS_IDENTITY = bytes(value in _WITH_IDENTITY for value in range(256))
 _SORTABLE = frozenset({bool, int, str, bytes})
-
 _LEVEL = Struct("<BQ")
-_SIZE = Struct("<Q")
-
-_INLINE = 1024  # longer buffers stand in the form as their digest
-_THREADED = 1 << 20  # shorter ones gain nothing from several threads
-_FLUSH = 4096  # parts of the form that are kept before they are hashed
 _OBJECT_COST = 64  # what one value counts against a budget, in bytes
 # How many children of tuples a level may have before tuples are looked at for parts in common: many
 # in general, fewer so deep down that they may be few tuples which hold each other again and again.
 _MANY = 1 << 25
 _DEEP, _MANY_DEEP = 12, 1 << 12
-
-
-class BudgetExceeded(Exception):  # noqa: N818 - a way out, not an error
-    """A walk would have to hash more than its budget: repeat it in a thread, without one."""
 
 
 class Impure(Exception):  # noqa: N818 - a way out, not an error
@@ -114,44 +73,55 @@ class _Codes(dict[type, int]):
         return OBJECT if kind.identity else VALUE
 
 
-_code_of = _Codes(_PLAIN).__getitem__
+_code_of = _Codes(CODES).__getitem__
 
 
-class Walker:
+class Walker(Form):
     """One walk over one value, or over several that may share parts.
 
     `mutables` are the objects with an identity in the order of their numbers; the first `carried`
     of them are reached without going through the globals of a function or the body of a class.
+    A `pure` walk stops at the first such object, one with a `limit` after so many.
     """
+
+    carried = 0
+    shares_parts = False
+    _first_of_part = 0
+    _depth = 0
 
     def __init__(
         self,
         *,
         budget: int | None = None,
+        hashes_buffers: bool = True,
         pure: bool = False,
         limit: int = -1,
-        hashes_buffers: bool = True,
     ) -> None:
+        super().__init__(budget=budget, hashes_buffers=hashes_buffers)
         self.mutables: list[object] = []
-        self.carried = 0
         self.types: set[type] = set()
         self.distributions: set[str] = set()
         self.definitions: list[object] = []
-        self.memory = MemoryMap()
-        self._pure_walks: dict[int, tuple[object, bytes, list[object]]] = {}
-        self.shares_parts = False
         self._pure = pure
         self._limit = limit
-        self._hashes_buffers = hashes_buffers
-        self._first_of_part = 0
-        self._depth = 0
-        self._described: list[Description] = []
-        self._budget = sys.maxsize if budget is None else budget
         self._numbers: dict[int, int] = {}
         self._definition_numbers: dict[int, int] = {}
-        self._places: Places = {}
-        self._parts: list[bytes] = [FORMAT]
-        self._hasher: Any = None
+        self._pure_walks: dict[int, tuple[object, bytes, list[object]]] = {}
+
+    # Few values need what follows.
+
+    @cached_property
+    def _described(self) -> list[Description]:
+        return []
+
+    @cached_property
+    def _places(self) -> Places:
+        return {}
+
+    @cached_property
+    def memory(self) -> MemoryMap:
+        """Where the buffers and arrays that were met lie in memory."""
+        return MemoryMap()
 
     def run(self, value: object) -> None:
         """Write `value`, then the functions and classes in it with all that they reach.
@@ -159,8 +129,9 @@ class Walker:
         Several values may be written one after the other: `shares_parts` tells whether a later one
         held something that can be changed of an earlier one.
         """
-        self._first_of_part = len(self.mutables)
-        self.memory.begin_part()
+        if self.mutables:
+            self._first_of_part = len(self.mutables)
+            self.memory.begin_part()
         done = len(self._described)
         self._descend([value])
         self._pure = False
@@ -170,7 +141,8 @@ class Walker:
             self._descend(list(self._described[done].reached))
             self._describe_new()
             done += 1
-        self.shares_parts |= self.memory.shares_parts
+        if self._first_of_part:
+            self.shares_parts |= self.memory.shares_parts
 
     def _describe_new(self) -> None:
         while len(self._described) < len(self.definitions):
@@ -179,49 +151,6 @@ class Walker:
             self.distributions.update(description.distributions)
             self.buffer(description.head)
             self._descend(list(description.carried))
-
-    def digest(self) -> bytes:
-        """BLAKE3 of all that was written."""
-        if self._hasher is None:
-            return blake3(b"".join(self._parts)).digest()
-        self._flush()
-        return self._hasher.digest()  # type: ignore[no-any-return]
-
-    def buffer(self, data: Bytes) -> None:
-        """Write bytes with their length; long ones by their digest and without a copy."""
-        self._parts.append(self.content(data))
-
-    def content(self, data: Bytes) -> bytes:
-        """What stands for some bytes in the form: their length, then themselves or their digest."""
-        size = data.nbytes if type(data) is memoryview else len(data)
-        return _SIZE.pack(size) + (bytes(data) if size <= _INLINE else self.hash_of(data, size))
-
-    def content_of_pieces(self, pieces: Iterable[Bytes], size: int) -> bytes:
-        """The same as `content` of all the pieces in one, whose size is known."""
-        if size <= _INLINE:
-            return _SIZE.pack(size) + b"".join(pieces)
-        if not self._hashes_buffers:
-            return _SIZE.pack(size)
-        self.spend(size)
-        hasher = blake3()
-        for piece in pieces:
-            hasher.update(piece)
-        return _SIZE.pack(size) + hasher.digest()
-
-    def hash_of(self, data: Bytes, size: int) -> bytes:
-        """The digest of a long buffer, by several threads where that pays."""
-        if not self._hashes_buffers:
-            return b""
-        self.spend(size)
-        if size < _THREADED:
-            return blake3(data).digest()
-        return blake3(data, max_threads=blake3.AUTO).digest()
-
-    def spend(self, size: int) -> None:
-        """Count bytes that are about to be hashed."""
-        self._budget -= size
-        if self._budget < 0:
-            raise BudgetExceeded
 
     def number(self, value: object) -> int | None:
         """The number of an object that was met before; None, and a new number, for a new one."""
@@ -294,9 +223,15 @@ class Walker:
             self.spend(_OBJECT_COST * len(level))
             level = self._write_level(level)
             self._depth += 1
+            self.flush()
 
     def _write_level(self, level: list[Any]) -> list[Any]:
-        codes: bytes | bytearray = bytes(map(_code_of, map(type, level)))
+        """Write one level; the level below it."""
+        codes: bytes | bytearray
+        if len(level) == 1:
+            codes = bytes((_code_of(type(level[0])),))
+        else:
+            codes = b"".join(bytes(map(_code_of, map(type, part))) for part in slices(level))
         present = set(codes)
         references: list[int] = []
         if not present.isdisjoint(_WITH_IDENTITY):
@@ -306,21 +241,24 @@ class Walker:
         below: list[Any] = []
         if len(present) == 1:
             (code,) = present
-            self._parts.append(_LEVEL.pack(code, len(level)))
-            _COLUMNS[code](self, references if code == REFERENCE else level, below)
-        else:
-            self._parts.append(_LEVEL.pack(MIXED, len(level)))
-            self.buffer(codes)
-            for code in sorted(present):
-                column = (
-                    references
-                    if code == REFERENCE
-                    else list(compress(level, codes.translate(_IS[code])))
-                )
-                _COLUMNS[code](self, column, below)
-        if len(self._parts) > _FLUSH:
-            self._flush()
+            self.write(_LEVEL.pack(code, len(level)))
+            self._write_column(code, references or level, below)
+            return below
+        self.write(_LEVEL.pack(MIXED, len(level)))
+        self.buffer(codes)
+        for code in sorted(present):
+            column = references
+            if code != REFERENCE:
+                column = list(compress(level, codes.translate(_IS[code])))
+            self._write_column(code, column, below)
         return below
+
+    def _write_column(self, code: int, column: list[Any], below: list[Any]) -> None:
+        plain = PLAIN.get(code)
+        if plain is not None:
+            plain(self, column)
+        else:
+            _COLUMNS[code](self, column, below)
 
     def _number_level(
         self, level: list[Any], codes: bytes | bytearray
@@ -347,63 +285,14 @@ class Walker:
         if 0 <= self._limit < len(self.mutables):
             raise Impure
 
-    def _flush(self) -> None:
-        if self._hasher is None:
-            self._hasher = blake3()
-        self._hasher.update(b"".join(self._parts))
-        self._parts.clear()
-
     # Columns
 
-    def _nothing(self, column: list[Any], below: list[Any]) -> None:
-        """The code says it all."""
-
-    def _bools(self, column: list[bool], below: list[Any]) -> None:
-        self.buffer(bytes(column))
-
-    def _ints(self, column: list[int], below: list[Any]) -> None:
-        try:
-            packed = array("q", column)
-        except OverflowError:
-            pieces = [n.to_bytes(n.bit_length() // 8 + 1, "little", signed=True) for n in column]
-            self._parts.append(b"\x01")
-            self._lengths(pieces)
-            self.buffer(b"".join(pieces))
-        else:
-            self._parts.append(b"\x00")
-            self.numbers(packed)
-
-    def _floats(self, column: list[float], below: list[Any]) -> None:
-        self.numbers(array("d", column))
-
-    def _complexes(self, column: list[complex], below: list[Any]) -> None:
-        self.numbers(array("d", chain.from_iterable(map(attrgetter("real", "imag"), column))))
-
-    def _texts(self, column: list[str], below: list[Any]) -> None:
-        self._lengths(column)
-        joined = column[0] if len(column) == 1 else "".join(column)
-        try:
-            self.buffer(joined.encode())
-        except UnicodeEncodeError:
-            self.buffer(joined.encode("utf-8", "surrogatepass"))
-
-    def _byte_strings(self, column: list[bytes], below: list[Any]) -> None:
-        if len(column) == 1:
-            self.buffer(column[0])
-            return
-        self._lengths(column)
-        if sum(map(len, column)) <= _THREADED:
-            self.buffer(b"".join(column))
-        else:
-            for piece in column:
-                self.buffer(piece)
-
     def _tuples(self, column: list[tuple[Any, ...]], below: list[Any]) -> None:
-        self._lengths(column)
+        self.lengths(column)
         if self._may_unfold(sum(map(len, column))):
             self._each_once(column)
         else:
-            below.extend(chain.from_iterable(column))
+            _extend(below, column)
 
     def _may_unfold(self, size: int) -> bool:
         return size > (_MANY if self._depth < _DEEP else _MANY_DEEP)
@@ -420,13 +309,13 @@ class Walker:
         self.buffer(b"".join(first))
 
     def _lists(self, column: list[list[Any]], below: list[Any]) -> None:
-        self._lengths(column)
-        below.extend(chain.from_iterable(column))
+        self.lengths(column)
+        _extend(below, column)
 
     def _dicts(self, column: list[dict[Any, Any]], below: list[Any]) -> None:
-        self._lengths(column)
-        below.extend(chain.from_iterable(column))
-        below.extend(chain.from_iterable(map(dict.values, column)))
+        self.lengths(column)
+        _extend(below, column)
+        _extend(below, list(map(dict.values, column)))
 
     def _references(self, column: list[int], below: list[Any]) -> None:
         self.numbers(array("q", column))
@@ -444,31 +333,13 @@ class Walker:
         self.types.update(map(type, column))
         for value in column:
             head, children = open_value(value, self)
-            self._parts.append(_LEVEL.pack(0, len(children)))
+            self.write(_LEVEL.pack(0, len(children)))
             self.buffer(head)
             below.extend(children)
-
-    def numbers(self, packed: array[Any]) -> None:
-        """Write an array of numbers, in little-endian order."""
-        if sys.byteorder == "big":
-            packed.byteswap()
-        self.buffer(memoryview(packed).cast("B") if len(packed) > 16 else packed.tobytes())
-
-    def _lengths(self, column: Sequence[Any]) -> None:
-        self.numbers(array("q", map(len, column)))
 
 
 _Column: TypeAlias = Callable[[Walker, list[Any], list[Any]], None]
 _COLUMNS: dict[int, _Column] = {
-    NONE: Walker._nothing,
-    BOOL: Walker._bools,
-    INT: Walker._ints,
-    FLOAT: Walker._floats,
-    COMPLEX: Walker._complexes,
-    STR: Walker._texts,
-    BYTES: Walker._byte_strings,
-    ELLIPSIS: Walker._nothing,
-    NOT_IMPLEMENTED: Walker._nothing,
     TUPLE: Walker._tuples,
     LIST: Walker._lists,
     DICT: Walker._dicts,
@@ -479,6 +350,6 @@ _COLUMNS: dict[int, _Column] = {
 }
 
 
-def is_plain(cls: type) -> bool:
-    """Whether values of this very type are written in columns."""
-    return cls in _PLAIN
+def _extend(below: list[Any], containers: Sequence[Iterable[Any]]) -> None:
+    for part in slices(containers):
+        below.extend(chain.from_iterable(part))
