@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import functools
-import importlib.metadata
 import importlib.util
 import os
 import site
@@ -145,8 +144,11 @@ def distributions_of(module_name: str) -> tuple[tuple[str, str], ...]:
         return distributions_of(top)
     if owner_of_module(top) is not Owner.INSTALLED:
         return ()
+    # Imported here: it brings the email package along, and scalars need no distribution.
+    from importlib.metadata import packages_distributions
+
     known = _that_provides(top)
-    names = [known] if known else importlib.metadata.packages_distributions().get(top)
+    names = [known] if known else packages_distributions().get(top)
     if not names:
         version = getattr(sys.modules.get(top), "__version__", "unknown")
         return ((top, version if isinstance(version, str) else "unknown"),)
@@ -168,21 +170,25 @@ def extension_digest(module_name: str) -> str | None:
 @functools.cache
 def version_of(distribution: str) -> str:
     """The version of an installed distribution as it was first seen."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
+        return version(distribution)
+    except PackageNotFoundError:
         return "unknown"
 
 
 def _that_provides(top: str) -> str | None:
     """The distribution of the same name as the top-level module `top`, if it holds that."""
     # A quick test for the usual case: reading all metadata takes a tenth of a second and more.
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
-        distribution = importlib.metadata.distribution(top)
-    except (importlib.metadata.PackageNotFoundError, ValueError):
+        found = distribution(top)
+    except (PackageNotFoundError, ValueError):
         return None
-    listed = distribution.read_text("top_level.txt")
+    listed = found.read_text("top_level.txt")
     if listed is not None:
-        return distribution.name if top in listed.split() else None
-    tops = (path.parts[0] for path in distribution.files or () if path.parts)
-    return distribution.name if any(part in (top, f"{top}.py") for part in tops) else None
+        return found.name if top in listed.split() else None
+    tops = (path.parts[0] for path in found.files or () if path.parts)
+    return found.name if any(part in (top, f"{top}.py") for part in tops) else None
