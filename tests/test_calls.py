@@ -41,7 +41,9 @@ def test_asyncio_run_takes_it() -> None:
 async def test_every_await_gives_the_same_object() -> None:
     counter = Counter()
     call = counter.call()
-    together = await asyncio.gather(call, call, asyncio.create_task(call), asyncio.wait_for(call, 5))
+    together = await asyncio.gather(
+        call, call, asyncio.create_task(call), asyncio.wait_for(call, 5)
+    )
     again = await call
     assert counter.runs == 1
     assert all(value is again for value in together)
