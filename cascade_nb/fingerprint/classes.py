@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
-import sys
 import types
 import typing
 from collections.abc import Iterator
@@ -238,8 +237,3 @@ def documents(obj: Any) -> tuple[Any, ...]:
     annotations = getattr(obj, "__annotations__", None) or {}
     plain = {name: plain_annotation(value) for name, value in annotations.items()}
     return (getattr(obj, "__doc__", None), plain)
-
-
-def home_of(cls: type) -> str | None:
-    """The file of the module that a class says it is of."""
-    return getattr(sys.modules.get(cls.__module__), "__file__", None)

@@ -208,8 +208,9 @@ class Found:
         elif is_known_by_name(value):
             self._by_name(name, value, use)
         elif value is os.environ:
-            # Its variables count one by one.
-            pass
+            # Its variables count one by one, where they are read from it under its own name.
+            known = "os.environ" if name.rpartition(".")[2] == "environ" else "os.environ renamed"
+            self.items.append(Reached(f"name {name}", "name", known, None, use.line))
         else:
             plain = classes.plain_annotation(value) if classes.is_typing(value) else value
             self.items.append(Reached(f"{kind} {name}", kind, plain, place, use.line))
@@ -221,6 +222,8 @@ class Found:
         known = f"{module}.{qualname}"
         for attribute in use.attributes:
             known = f"{known}.{attribute}"
+        if known == "os.getenv" and name.rpartition(".")[2] != "getenv":
+            known = "os.getenv renamed"
         self.items.append(Reached(f"name {name}", "name", known, None, use.line, use.bare_call))
 
     def _compiled(self, module_name: str) -> None:

@@ -115,6 +115,8 @@ def name_of(obj: Any) -> str:
         generator = _is_global_generator(own)
         if generator:
             return f"{generator}:{obj.__name__}"
+        if isinstance(own, type):
+            return f"{own.__module__}:{own.__qualname__}.{obj.__name__}"
     owner = getattr(obj, "__objclass__", None)
     module = getattr(obj, "__module__", None) or getattr(owner, "__module__", None)
     if module is None:

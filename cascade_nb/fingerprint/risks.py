@@ -25,6 +25,7 @@ _DRAW = "draws random numbers without a seed"
 _NETWORK = "may read from the network"
 _PROCESS = "runs another program"
 _INPUT = "asks the user"
+_ENVIRONMENT = "environment variables are read under computed names"
 
 _EXACT = {
     "time.time": _CLOCK,
@@ -60,6 +61,8 @@ _EXACT = {
     "pandas.read_sql_query": _NETWORK,
     "pandas.read_sql_table": _NETWORK,
     "builtins.input": _INPUT,
+    "os.environ renamed": _ENVIRONMENT,
+    "os.getenv renamed": _ENVIRONMENT,
     "inspect.getsource": "reads source text, of which comments do not count",
     "inspect.getsourcelines": "reads source text, of which comments do not count",
 }

@@ -157,6 +157,22 @@ DIFFERENT = [
     scenario("total_ordering", "from functools import total_ordering\n@total_ordering\nclass C:\n    def __eq__(self, o): return True\n    def __lt__(self, o): return True\ndef f(x): return C()", ("def __lt__(self, o): return True", "def __lt__(self, o): return False")),
     scenario("bound method", CLASSES + "g = Model(1).fit\ndef f(x): return g(x)", ("Model(1).fit", "Model(2).fit")),
     scenario("contextmanager", "from contextlib import contextmanager\n@contextmanager\ndef g(): yield 1\ndef f(x):\n    with g() as y: return y", ("yield 1", "yield 2")),
+    scenario("attrs default", "import attrs\n@attrs.define\nclass C:\n    a: int = 1\ndef f(x): return C()", ("= 1", "= 2")),
+    scenario("attrs method", "import attrs\n@attrs.define\nclass C:\n    a: int = 1\n    def m(self): return 1\ndef f(x): return C().m()", ("return 1", "return 2")),
+    scenario("attrs validator", "import attrs\n@attrs.define\nclass C:\n    a: int = attrs.field(default=1)\n    @a.validator\n    def check(self, *a): return 1\ndef f(x): return C()", ("return 1", "return 2")),
+    scenario("pydantic default", "import pydantic\nclass C(pydantic.BaseModel):\n    a: int = 1\ndef f(x): return C()", ("= 1", "= 2")),
+    scenario("pydantic constraint", "import pydantic\nclass C(pydantic.BaseModel):\n    a: int = pydantic.Field(1, gt=0)\ndef f(x): return C()", ("gt=0", "gt=-1")),
+    scenario("pydantic type", "import pydantic\nclass C(pydantic.BaseModel):\n    a: int = 1\ndef f(x): return C()", ("a: int", "a: float")),
+    scenario("pydantic method", "import pydantic\nclass C(pydantic.BaseModel):\n    def m(self): return 1\ndef f(x): return C().m()", ("return 1", "return 2")),
+    scenario("pydantic validator", "import pydantic\nclass C(pydantic.BaseModel):\n    a: int = 1\n    @pydantic.field_validator('a')\n    @classmethod\n    def v(cls, a): return 1\ndef f(x): return C()", ("return 1", "return 2")),
+    scenario("pydantic configuration", "import pydantic\nclass C(pydantic.BaseModel):\n    model_config = {'frozen': True}\ndef f(x): return C()", ("True", "False")),
+    scenario("abstract method", "import abc\nclass B(abc.ABC):\n    @abc.abstractmethod\n    def m(self): return 1\nclass C(B):\n    def m(self): return super().m()\ndef f(x): return C().m()", ("return 1", "return 2")),
+    scenario("protocol", "import typing\nclass P(typing.Protocol):\n    def m(self): return 1\nclass C(P): pass\ndef f(x): return C().m()", ("return 1", "return 2")),
+    scenario("generic class", "import typing\nT = typing.TypeVar('T')\nclass C(typing.Generic[T]):\n    def m(self): return 1\ndef f(x): return C[int]().m()", ("return 1", "return 2")),
+    scenario("flag boundary", "import enum\nclass E(enum.Flag, boundary=enum.KEEP):\n    A = 1\ndef f(x): return E(x)", ("KEEP", "STRICT")),
+    scenario("enum method", "import enum\nclass E(enum.Enum):\n    A = 1\n    @classmethod\n    def _missing_(cls, v): return cls.A if v == 1 else None\ndef f(x): return E(x)", ("v == 1", "v == 2")),
+    scenario("code object replaced", "def g(): return 1\ndef h(): return 2\ndef f(x): return g()", ("def f", "g.__code__ = h.__code__\ndef f")),
+    scenario("without source", "exec('def g(): return 1')\ndef f(x): return g()", ("return 1", "return 2")),
     # containers and arguments
     scenario("function argument", "def g(): return 1\ndef f(x): return x()", ("return 1", "return 2"), arguments="{'x': g}"),
     scenario("lambda argument", "g = lambda: 1\ndef f(x): return x()", ("lambda: 1", "lambda: 2"), arguments="{'x': g}"),
@@ -262,6 +278,14 @@ def test_states_that_a_key_tells_apart(case: Scenario, tmp_path: Path) -> None:
     if not case.same:
         assert before.digest != after.digest
         assert describe_change(before.parts, after.parts, before.previews(), after.previews())
+
+
+@pytest.mark.parametrize("case", [*DIFFERENT, *MODULES], ids=lambda case: case.name)
+def test_a_state_made_again_has_its_key(case: Scenario, tmp_path: Path) -> None:
+    again = Scenario(case.name, case.state, (), files=case.files, arguments=case.arguments)
+    before, after = two_keys(again, tmp_path)
+    assert changed_parts(before, after) == []
+    assert before.digest == after.digest
 
 
 @pytest.mark.parametrize("case", SAME, ids=lambda case: case.name)
@@ -527,13 +551,16 @@ RISKY = {
     "importlib.import_module(x)": "a module is imported under a computed name",
     "os.environ[x]": "environment variables are read under computed names",
     "dict(os.environ)": "environment variables are read under computed names",
+    "variables['A']": "environment variables are read under computed names",
+    "ask('A')": "environment variables are read under computed names",
+    "at_once()": "reads the clock",
 }
 IMPORTS = """
 import datetime, importlib, os, random, subprocess, time, urllib.request
 import numpy as np
 from datetime import datetime as dt
 from random import shuffle
-from time import time as clock
+from time import time as clock; from os import environ as variables, getenv as ask; at_once = dt.now
 """
 
 
