@@ -18,7 +18,7 @@ _INLINE = 1024  # longer buffers stand in the form as their digest
 _THREADED = 1 << 20  # shorter ones gain nothing from several threads
 _FLUSH = 4096  # parts that are kept before they are hashed
 # What C code does at a time, so that other threads get their turn between.
-_SLICE = 1 << 16
+SLICE = 1 << 16
 
 
 class BudgetExceeded(Exception):  # noqa: N818 - a way out, not an error
@@ -125,11 +125,11 @@ class Form:
 
 def slices(column: Sequence[Any]) -> Iterable[Sequence[Any]]:
     """A long column in parts, none of which holds the interpreter for more than milliseconds."""
-    if len(column) <= _SLICE:
+    if len(column) <= SLICE:
         return (column,)
     return _parts_of(column)
 
 
 def _parts_of(column: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(column), _SLICE):
-        yield column[start : start + _SLICE]
+    for start in range(0, len(column), SLICE):
+        yield column[start : start + SLICE]

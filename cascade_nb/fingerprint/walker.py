@@ -42,7 +42,7 @@ from cascade_nb.fingerprint.columns import (
     VALUE,
 )
 from cascade_nb.fingerprint.definitions import Description, Places, describe
-from cascade_nb.fingerprint.form import Form, slices
+from cascade_nb.fingerprint.form import SLICE, Form, slices
 from cascade_nb.fingerprint.kinds import Opened
 from cascade_nb.fingerprint.memory import MemoryMap
 from cascade_nb.fingerprint.opening import kind_of, open_value
@@ -107,16 +107,8 @@ class Walker(Form):
         self._numbers: dict[int, int] = {}
         self._definition_numbers: dict[int, int] = {}
         self._pure_walks: dict[int, tuple[object, bytes, list[object]]] = {}
-
-    # Few values need what follows.
-
-    @cached_property
-    def _described(self) -> list[Description]:
-        return []
-
-    @cached_property
-    def _places(self) -> Places:
-        return {}
+        self._described: list[Description] = []
+        self._places: Places = {}
 
     @cached_property
     def memory(self) -> MemoryMap:
@@ -227,11 +219,7 @@ class Walker(Form):
 
     def _write_level(self, level: list[Any]) -> list[Any]:
         """Write one level; the level below it."""
-        codes: bytes | bytearray
-        if len(level) == 1:
-            codes = bytes((_code_of(type(level[0])),))
-        else:
-            codes = b"".join(bytes(map(_code_of, map(type, part))) for part in slices(level))
+        codes: bytes | bytearray = _codes_of(level)
         present = set(codes)
         references: list[int] = []
         if not present.isdisjoint(_WITH_IDENTITY):
@@ -350,6 +338,15 @@ _COLUMNS: dict[int, _Column] = {
 }
 
 
+def _codes_of(level: Sequence[Any]) -> bytes:
+    if len(level) > SLICE:
+        return b"".join(map(_codes_of, slices(level)))
+    return bytes(map(_code_of, map(type, level)))
+
+
 def _extend(below: list[Any], containers: Sequence[Iterable[Any]]) -> None:
+    if len(containers) == 1:
+        below.extend(containers[0])
+        return
     for part in slices(containers):
         below.extend(chain.from_iterable(part))
