@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cascade_nb.fingerprint.normal import constant, digest, text
+from cascade_nb.fingerprint.origin import Owner, owner_of_file
 
 _PYTHONS_OWN = frozenset(
     [
@@ -43,6 +44,7 @@ _PYTHONS_OWN = frozenset(
         "_is_runtime_protocol",
         "__protocol_attrs__",
         "__non_callable_proto_members__",
+        "__callable_proto_members_only__",
         "__classcell__",
         "__attrs_attrs__",
         "__attrs_own_setattr__",
@@ -73,6 +75,8 @@ def members(cls: Any) -> Iterator[tuple[str, Any]]:
         if name in _PYTHONS_OWN or isinstance(value, _SLOTS) or name.startswith("__pydantic_"):
             continue
         if generated and _is_generated(name, value):
+            continue
+        if name == "__subclasshook__" and getattr(value, "__func__", value).__module__ == "typing":
             continue
         if is_enum and (name in cls.__members__ or _is_enums_own(name, value)):
             continue
@@ -115,12 +119,9 @@ def _is_generated(name: str, value: Any) -> bool:
     value = getattr(value, "__wrapped__", value)
     if isinstance(value, types.FunctionType):
         filename = value.__code__.co_filename
-        return filename.startswith(_GENERATED_FILES) or value.__module__ in (
-            "dataclasses",
-            "reprlib",
-            "collections",
-            "attr._make",
-        )
+        if filename.startswith(_GENERATED_FILES) or value.__module__ == "collections":
+            return True
+        return name.startswith("__") and owner_of_file(filename) is not Owner.USER
     return False
 
 
