@@ -21,8 +21,11 @@ from cascade_nb.fingerprint.cells import CellCode
 from cascade_nb.fingerprint.values import fingerprint
 from cascade_nb.notebook.in_place import parts_of
 
-# IPython's own names, which come and go with every cell.
-_IPYTHON = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|_[iod]h|In|Out|get_ipython|exit|quit|_exit_code")
+# Names of IPython's and Python's own, which come and go with every cell.
+_OWN = re.compile(
+    r"_{1,3}|_i{1,3}|_i?\d+|_[iod]h|In|Out|get_ipython|exit|quit|_exit_code"
+    r"|__warningregistry__|__annotations__|__doc__"
+)
 _CONSTANTS = frozenset({type(None), bool, int, float, str, bytes})
 _DEFINITIONS = (FunctionType, BuiltinFunctionType, MethodType, type)
 
@@ -126,7 +129,7 @@ class Binder:
                     yield name
 
     def _hides(self, name: str) -> bool:
-        return _IPYTHON.fullmatch(name) is not None and name not in self._code.writes
+        return _OWN.fullmatch(name) is not None and name not in self._code.writes
 
     def _take(self, name: str, value: Any) -> None:
         found = self._found
@@ -226,6 +229,12 @@ def defined_names(code: CellCode) -> set[str]:
 def names_bound(statement: ast.stmt) -> set[str]:
     """The names that a statement may bind in its own scope."""
     return set(_bound([statement]))
+
+
+def names_read(statements: Iterable[ast.stmt]) -> set[str]:
+    """The names that code in the statements reads, at any depth."""
+    nodes = (node for statement in statements for node in ast.walk(statement))
+    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
 def always_bound(tree: ast.Module) -> set[str]:

@@ -103,7 +103,10 @@ class Recorder:
     def _patch(
         self, owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]
     ) -> None:
-        self._patches.append(_Patch(owner, name, make))
+        try:
+            self._patches.append(_Patch(owner, name, make))
+        except (AttributeError, TypeError):
+            self.refuse(f"{type(owner).__name__}.{name} cannot be recorded")
 
     # Each of these gets what it stands in for, and gives what stands in.
 

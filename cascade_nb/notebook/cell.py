@@ -1,4 +1,4 @@
-"""One `%%cascade` cell: what its task carries, its live run, and its return on a hit."""
+"""One `%%cascade` cell: what its task carries, its way through the engine, its return on a hit."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ from cascade_nb.fingerprint.cells import CellCode, analyse_cell
 from cascade_nb.loop import run_sync
 from cascade_nb.nesting import make_reentrant
 from cascade_nb.notebook import effects
-from cascade_nb.notebook.bindings import Binder, defined_names, names_bound
+from cascade_nb.notebook.bindings import defined_names, names_bound
 from cascade_nb.notebook.body import Body, drive
-from cascade_nb.notebook.capture import Recorder
-from cascade_nb.notebook.in_place import InputWatch
 from cascade_nb.notebook.interrupt import Guard
+from cascade_nb.notebook.live import Aside, LiveRun, call_here
 from cascade_nb.notebook.replay import keep_results, replay
 from cascade_nb.notebook.restoring import Restoration
 from cascade_nb.tasks import CellResult, Options, Report, Status, Task, TaskKind
 
-BYPASS = "bypass"
 _LONGEST_NAME = 40
 
 
@@ -168,73 +166,29 @@ class Cell:
     # On a miss.
 
     async def _run_on_loop(self) -> CellResult | None:
-        if not settings().enabled:
-            await self._run_plainly()
-            return None
-        watch = await asyncio.to_thread(self._watch_inputs)
-        return await self._run_recorded(watch)
+        return await self._run_live(asyncio.to_thread)
 
     def _run_here(self) -> CellResult | None:
-        async def run() -> CellResult | None:
-            if not settings().enabled:
-                await self._run_plainly()
-                return None
-            return await self._run_recorded(self._watch_inputs())
+        if self._body.asynchronous:
+            return self._guard.run_task(self._run_live(call_here), _usable_loop())
+        with self._guard:
+            return drive(self._run_live(call_here))
 
-        if not self._body.asynchronous:
-            with self._guard:
-                return drive(run())
-        return self._guard.run_task(run(), _usable_loop())
-
-    async def _run_plainly(self) -> None:
-        with self._shell.builtin_trap, self._shell.display_trap:
-            await self._body.run(self._shell, checkpoint=self._guard.checkpoint)
-
-    def _watch_inputs(self) -> InputWatch:
-        names = sorted(self.code.reads | self.code.writes | self.code.deletes)
-        return InputWatch(self._namespace, names, self._wishes.options.ignore)
-
-    async def _run_recorded(self, inputs: InputWatch) -> CellResult:
-        shell = self._shell
-        before = dict(self._namespace)
-        session = effects.Watch(seeded=self._seeded)
-        with shell.builtin_trap, shell.display_trap, Recorder(shell) as recorder:
-            with self._guard.as_keyboard_interrupt():
-                await self._body.run(
-                    shell, checkpoint=self._guard.checkpoint, watch=session.statement
-                )
-            recorder.finish()
-        if self._guard.interrupted:
-            recorder.refuse("it was interrupted")
-        if self.code.only_definitions:
-            recorder.refuse("it only imports and defines")
-        if recorder.refusal:
-            return _unstored(recorder.refusal)
-        changes, refusal = inputs.changes()
-        changed_session, refused = session.changes()
-        binder = Binder(
+    async def _run_live(self, aside: Aside) -> CellResult | None:
+        if not settings().enabled:
+            with self._shell.builtin_trap, self._shell.display_trap:
+                await self._body.run(self._shell, checkpoint=self._guard.checkpoint)
+            return None
+        live = LiveRun(
+            self._shell,
+            self._body,
             self.code,
-            before,
-            self._namespace,
-            self._wishes.outputs,
-            global_writes=inputs.global_writes(),
+            self._guard,
+            wanted=self._wishes.outputs,
+            ignore=self._wishes.options.ignore,
+            seeded=self._seeded,
         )
-        found = binder.find(recorder.values, in_place=[c.name for c in changes])
-        refusal = refusal or refused or found.refusal
-        if refusal:
-            return _unstored(refusal)
-        in_place = {
-            change.name: {"kept": change.kept, "counts": [change.before, change.after]}
-            for change in changes
-            if change.name in found.outputs
-        }
-        shown = 0 if self._wishes.outputs is not None else len(recorder.values)
-        plan = {**found.as_plan(), "in_place": in_place, "shown": shown}
-        return CellResult(
-            outputs=found.outputs,
-            displays=recorder.events,
-            effects={"names": plan, "session": changed_session},
-        )
+        return await live.run(aside)
 
 
 class _Reporting:
@@ -271,10 +225,6 @@ def default_name(code: CellCode) -> str:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
-
-
-def _unstored(reason: str) -> CellResult:
-    return CellResult(outputs={}, displays=[], effects={BYPASS: reason})
 
 
 def _session_engine() -> Engine:

@@ -14,7 +14,7 @@ import gc
 import inspect
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -29,6 +29,7 @@ _CONTAINERS = (list, dict, OrderedDict, defaultdict, Counter, set, deque, bytear
 _FOLLOWED = frozenset({"helper", "class", "global", "closure", "default", "attribute"})
 _GLOBAL_WRITES = frozenset({"STORE_GLOBAL", "DELETE_GLOBAL"})
 _HEAP_TYPE = 1 << 9
+_LEADS_TO_IPYTHON = frozenset({"get_ipython", "exit", "quit", "open"})
 _MOST_LOOKED_AT = 200_000
 _OF_EVERY_CLASS = frozenset({"__dict__", "__weakref__", "_abc_impl"})
 
@@ -37,15 +38,11 @@ _OF_EVERY_CLASS = frozenset({"__dict__", "__weakref__", "_abc_impl"})
 class Change:
     """An input that a cell has changed in place.
 
-    `kept` pairs the places of the mutable parts that were there before and still are; `before` and
-    `after` count all of them.
+    `kept` pairs the places of the mutable parts that were there before and still are.
     """
 
     name: str
-    value: Any
     kept: list[list[int]]
-    before: int
-    after: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,16 +107,14 @@ class InputWatch:
                 return [], str(error)
             if after.digest == watched.walked.digest:
                 continue
-            change, refusal = self._described(watched, watched.walked, after)
+            change, refusal = self._described(watched, after)
             if refusal:
                 return [], refusal
             if change is not None:
                 found.append(change)
         return found, ""
 
-    def _described(
-        self, watched: _Watched, before: Walked, after: Walked
-    ) -> tuple[Change | None, str]:
+    def _described(self, watched: _Watched, after: Walked) -> tuple[Change | None, str]:
         label = watched.label
         kept = [
             [watched.places[id(part)], index]
@@ -138,14 +133,7 @@ class InputWatch:
             if not _is_held(watched.value, self._namespace):
                 return None, ""
             return None, f"it changes {label} in place and binds that name anew"
-        change = Change(
-            name=label,
-            value=watched.value,
-            kept=kept,
-            before=len(before.mutables),
-            after=len(after.mutables),
-        )
-        return change, ""
+        return Change(name=label, kept=kept), ""
 
     def _reachable(self) -> Iterator[tuple[str, Any]]:
         """Values by label: names of the namespace first, then what code reaches beyond them."""
@@ -198,15 +186,15 @@ class Graft:
         self._own: dict[int, Any] = {}
         self._seen: dict[int, Any] = {}
 
-    def add(self, current: Any, result: Any, kept: Iterable[Iterable[int]], counts: Any) -> str:
+    def add(self, current: Any, result: Any, kept: Iterable[Sequence[int]]) -> str:
         """Take in one input; says why it cannot be changed like that, if so."""
         before, after = walk(current).mutables, walk(result).mutables
-        if [len(before), len(after)] != list(counts):
-            return "an input has other parts than it had"
         for old, new in kept:
+            if old >= len(before) or new >= len(after):
+                return "it has other parts than it had"
             mine, theirs = before[old], after[new]
-            if type(mine) is not type(theirs):
-                return "an input has parts of another type than it had"
+            if type(mine) is not type(theirs) or _shape(mine) != _shape(theirs):
+                return "it has parts of another kind than it had"
             if id(theirs) not in self._own:
                 self._own[id(theirs)] = mine
                 self._pairs.append((mine, theirs))
@@ -315,18 +303,28 @@ def _same_state(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def _is_held(value: Any, namespace: Mapping[str, Any]) -> bool:
     """Whether a name of the user's still leads to `value`; True too where that takes too long."""
-    seen = {id(namespace)}
-    pending: list[Any] = list(namespace.values())
+    seen: set[int] = set()
+    pending = [v for name, v in namespace.items() if name not in _LEADS_TO_IPYTHON]
     while pending:
         if len(seen) > _MOST_LOOKED_AT:
             return True
         item = pending.pop()
         if item is value:
             return True
-        if id(item) not in seen and not isinstance(item, (*_CONSTANT, type)):
+        if id(item) not in seen and not isinstance(item, _CONSTANT):
             seen.add(id(item))
-            pending.extend(gc.get_referents(item))
+            pending.extend(_held_by(item))
     return False
+
+
+def _held_by(item: Any) -> Iterable[Any]:
+    """What an object holds, for functions and classes without the module around them."""
+    if isinstance(item, FunctionType):
+        cells = (_content(cell) for cell in item.__closure__ or ())
+        return [item.__defaults__, item.__kwdefaults__, vars(item), *cells]
+    if isinstance(item, type):
+        return list(vars(item).values()) if reach.is_followed(item) else ()
+    return gc.get_referents(item)
 
 
 # How each kind of object takes over the content of another one.

@@ -44,7 +44,8 @@ class CascadeMagics(Magics):
         super().__init__(shell, **kwargs)
         self._top_level = TopLevel(shell)
         self._tracebacks = CleanTracebacks(shell)
-        self._seeding_modules: dict[str, tuple[float, bool]] = {}
+        self._modules_seen: set[str] = set()
+        self._modules_seed = False
 
     @validate("store")
     def _check_store(self, proposal: Any) -> Any:
@@ -128,25 +129,23 @@ class CascadeMagics(Magics):
 
     def _modules_may_seed(self) -> bool:
         """Whether a module in the working folder may have seeded a generator."""
-        here = str(Path.cwd())
-        found = False
-        for module in list(sys.modules.values()):
-            path = getattr(module, "__file__", None)
-            if not isinstance(path, str) or not path.startswith(here) or "site-packages" in path:
-                continue
-            found = found or self._file_may_seed(path)
-        return found
+        unseen = sys.modules.keys() - self._modules_seen
+        self._modules_seen |= unseen
+        if unseen and not self._modules_seed:
+            here = str(Path.cwd())
+            files = (getattr(sys.modules.get(name), "__file__", None) for name in unseen)
+            own = (f for f in files if isinstance(f, str) and f.startswith(here))
+            self._modules_seed = any(map(_file_may_seed, own))
+        return self._modules_seed
 
-    def _file_may_seed(self, path: str) -> bool:
-        try:
-            modified = Path(path).stat().st_mtime
-            known = self._seeding_modules.get(path)
-            if known is None or known[0] != modified:
-                text = Path(path).read_text(encoding="utf-8", errors="replace")
-                known = self._seeding_modules[path] = (modified, effects.may_seed(text))
-        except OSError:
-            return False
-        return known[1]
+
+def _file_may_seed(path: str) -> bool:
+    if "site-packages" in path:
+        return False
+    try:
+        return effects.may_seed(Path(path).read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return False
 
 
 def parse_wishes(line: str) -> tuple[Wishes, bool]:

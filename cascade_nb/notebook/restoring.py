@@ -17,7 +17,12 @@ from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint.cells import CellCode
 from cascade_nb.fingerprint.values import fingerprint
 from cascade_nb.notebook import effects
-from cascade_nb.notebook.bindings import definition_digest, imported, shown_names
+from cascade_nb.notebook.bindings import (
+    definition_digest,
+    imported,
+    names_read,
+    shown_names,
+)
 from cascade_nb.notebook.body import Body
 from cascade_nb.notebook.in_place import Graft
 from cascade_nb.tasks import CellResult
@@ -54,18 +59,16 @@ class Restoration:
         if reason:
             return reason
         self._before = dict(self._namespace)
+        definitions = self._definitions()
         # A definition must not see what a name was bound to before the cell bound it.
-        for name in plan["bound"]:
+        for name in names_read(definitions).intersection(plan["bound"]):
             self._namespace.pop(name, None)
         self._namespace.update(plan["constants"])
-        for statement in self._definitions():
-            try:
-                self._run(statement)
-            except NameError:
-                self._waiting.append(statement)  # It needs a value that the cell computed.
-            except Exception as error:
-                self.abandon()
-                return f"line {statement.lineno} fails now: {type(error).__name__}: {error}"
+        try:
+            self._waiting = self._define(definitions, may_wait=True)
+        except Exception as error:
+            self.abandon()
+            return f"a definition fails now: {type(error).__name__}: {error}"
         return ""
 
     def restore(self, result: CellResult) -> str:
@@ -87,10 +90,12 @@ class Restoration:
 
     def abandon(self) -> None:
         """Put every name back to what it was before `prepare`."""
-        if self._before is not None:
-            self._namespace.clear()
-            self._namespace.update(self._before)
-            self._before = None
+        before, self._before = self._before, None
+        if before is not None:
+            # Never empty in between: threads of the user's may look.
+            self._namespace.update(before)
+            for name in self._namespace.keys() - before.keys():
+                del self._namespace[name]
 
     def _doubted(self, unsure: Mapping[str, str]) -> str:
         for name, digest in unsure.items():
@@ -111,21 +116,30 @@ class Restoration:
         pairs = zip(analysed, mine, strict=True)
         return [statement for original, statement in pairs if id(original) in wanted]
 
-    def _run(self, statement: ast.stmt) -> None:
+    def _define(self, statements: list[ast.stmt], *, may_wait: bool) -> list[ast.stmt]:
+        """Run definitions; those that wait for a value which the cell computed come back."""
         from IPython.utils.capture import capture_output
 
-        compiler = self._shell.compile
-        code = compiler(ast.Module([statement], []), self._body.filename, "exec")
-        # What it puts out is in the record.
+        waiting = []
+        # What they put out is in the record.
         with capture_output():
-            exec(code, self._shell.user_global_ns, self._namespace)  # noqa: S102 - the cell
+            for statement in statements:
+                module = ast.Module([statement], [])
+                code = self._shell.compile(module, self._body.filename, "exec")
+                try:
+                    exec(code, self._shell.user_global_ns, self._namespace)  # noqa: S102 - the cell
+                except NameError:
+                    if not may_wait:
+                        raise
+                    waiting.append(statement)
+        return waiting
 
     def _bind(self, plan: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:
         shown = set(shown_names(len(outputs) + len(plan["references"])))
         names = {n: v for n, v in outputs.items() if n not in shown}
         self._namespace.update(names)
-        for statement in self._waiting:
-            self._run(statement)
+        if self._waiting:
+            self._define(self._waiting, may_wait=False)
         for name, reference in plan["references"].items():
             if name not in shown:
                 value = self._referred(reference)
@@ -155,10 +169,10 @@ class Restoration:
         self, graft: Graft, in_place: Mapping[str, Any], outputs: Mapping[str, Any]
     ) -> str:
         assert self._before is not None  # noqa: S101 - prepare came first
-        for name, change in in_place.items():
+        for name, kept in in_place.items():
             if name not in self._before or name not in outputs:
                 return f"{name} is not there to be changed"
-            reason = graft.add(self._before[name], outputs[name], change["kept"], change["counts"])
+            reason = graft.add(self._before[name], outputs[name], kept)
             if reason:
                 return f"{name}: {reason}"
         return ""

@@ -25,6 +25,7 @@ class _Running(threading.local):
 
     def __init__(self) -> None:
         self.cells: list[Any] = []
+        self.at_end: list[Callable[[], None]] = []
 
 
 class TopLevel:
@@ -39,7 +40,6 @@ class TopLevel:
     def __init__(self, shell: Any) -> None:
         self._shell = shell
         self._running = _Running()
-        self._at_end: list[Callable[[], None]] = []
         self.has_seeded = False
 
     def install(self) -> None:
@@ -67,7 +67,7 @@ class TopLevel:
 
     def at_end(self, action: Callable[[], None]) -> None:
         """Call `action` when the outermost cell has ended, in the context of the kernel."""
-        self._at_end.append(action)
+        self._running.at_end.append(action)
 
     def transform(self, lines: list[str]) -> list[str]:
         """Await a cell that is one plain call of our magic, where that can be awaited."""
@@ -98,7 +98,7 @@ class TopLevel:
         info = self._running.cells.pop() if self._running.cells else None
         self.has_seeded = self.has_seeded or (info is not None and may_seed(info.raw_cell))
         if not self._running.cells:
-            actions, self._at_end = self._at_end, []
+            actions, self._running.at_end = self._running.at_end, []
             for action in actions:
                 action()
 
