@@ -213,10 +213,13 @@ class CachedAsync(Cached[P, T]):
     """An async function with a cache: call it and get a `Call`, which runs when awaited."""
 
     _asynchronous = True
-    # What asyncio.iscoroutinefunction looks for, as types.coroutine has no mark before 3.12.
+    # What asyncio.iscoroutinefunction looks for; from 3.12 on there is a public mark for it.
     _is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", True)
-    if sys.version_info >= (3, 12):
-        _is_coroutine_mark = inspect._is_coroutine_mark  # type: ignore[attr-defined]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if sys.version_info >= (3, 12):
+            inspect.markcoroutinefunction(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[T]:  # type: ignore[override]
         """The awaitable of the value."""
