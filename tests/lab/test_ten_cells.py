@@ -117,8 +117,9 @@ async def _run_queued(folder: Path) -> list[str]:
             client.execute(source, stop_on_error=False, allow_stdin=False)
             for source in ten_cells.sources()
         ]
-        replies = {}
-        while len(replies) < len(asked):
+        replies: dict[str, str] = {}
+        # Late answers to the question whether it is ready come too.
+        while not replies.keys() >= set(asked):
             reply = await client.get_shell_msg(timeout=60)
             replies[reply["parent_header"]["msg_id"]] = reply["content"]["status"]
         return [replies[message] for message in asked]
