@@ -171,10 +171,6 @@ def _make_engine(wanted: Settings) -> Engine:
         policy = ContentCachePolicy(_session_backend(wanted.store))
     else:
         policy = as_task_policy(policy)
-    if wanted.executor is not None and not isinstance(wanted.executor, Executor):
-        raise ConfigurationError(
-            f"an executor needs the async method execute; {wanted.executor!r} lacks it"
-        )
     return Engine(
         executor=wanted.executor,
         # Subscribers stay subscribed when a store or an executor changes.

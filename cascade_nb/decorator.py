@@ -18,7 +18,7 @@ from cascade_nb import config
 from cascade_nb.binding import binder_of
 from cascade_nb.calls import Call, calls_in, settle, with_values
 from cascade_nb.errors import ConfigurationError, FingerprintError
-from cascade_nb.execution import Engine, Run
+from cascade_nb.execution import Engine, Run, running_engine
 from cascade_nb.fingerprint.keys import code_digest
 from cascade_nb.loop import on_loop, run_sync
 from cascade_nb.policies.adapted import as_task_policy
@@ -87,6 +87,8 @@ class Cached(Generic[P, T]):
         self._own_engine = engine
         self._bind = binder_of(function)
         self._self: tuple[Any, ...] = ()
+        # The code object that the task's id was made for: code never changes, functions may.
+        self._identity: tuple[Any, str] = (None, "")
         # What keys of other functions that call this one see besides its code.
         self.__cascade_key_parts__ = {"version": options.version or ""}
 
@@ -179,7 +181,7 @@ class Cached(Generic[P, T]):
     def _task(self, args: tuple[Any, ...], kwargs: dict[str, Any], refresh: bool = False) -> Task:
         function = self.__wrapped__
         return Task(
-            id=f"{self.__module__}:{self.__qualname__}@{code_digest(function)[:16]}",
+            id=self._task_id(),
             name=self._name,
             kind=TaskKind.FUNCTION,
             subject=function,
@@ -188,6 +190,15 @@ class Cached(Generic[P, T]):
             asynchronous=self._asynchronous,
             options=replace(self._options, refresh=True) if refresh else self._options,
         )
+
+    def _task_id(self) -> str:
+        code = getattr(self.__wrapped__, "__code__", None)
+        known, task_id = self._identity
+        if code is None or code is not known:
+            digest = code_digest(self.__wrapped__)
+            task_id = f"{self.__module__}:{self.__qualname__}@{digest[:16]}"
+            self._identity = (code, task_id)
+        return task_id
 
     _asynchronous = False
 
@@ -202,7 +213,7 @@ class Cached(Generic[P, T]):
         return self._task(with_values(args), with_values(kwargs))
 
     def _engine(self) -> Engine:
-        return self._own_engine if self._own_engine is not None else config.engine()
+        return self._own_engine or running_engine() or config.engine()
 
     def _inspects(self) -> Inspects | None:
         policy = self._policy if self._policy is not None else self._engine().policy

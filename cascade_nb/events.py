@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from cascade_nb.errors import logger
-from cascade_nb.loop import on_loop
+from cascade_nb.errors import ConfigurationError, logger
+from cascade_nb.loop import from_guest
 
 FinalStatus = Literal["Succeeded", "Failed", "Cancelled"]
 
@@ -102,7 +102,15 @@ class MessageBus:
     def subscribe(
         self, message_type: type[Message], callback: Callable[[Message], Awaitable[None] | None]
     ) -> Callable[[], None]:
-        """Call `callback`, plain or async, with each `message_type`; gives what unsubscribes."""
+        """Call `callback`, plain or async, with each `message_type`; gives what unsubscribes.
+
+        Raises:
+            ConfigurationError: the one is no class, or the other cannot be called.
+        """
+        if not isinstance(message_type, type):
+            raise ConfigurationError(f"subscribe to a class of events, not to {message_type!r}")
+        if not callable(callback):
+            raise ConfigurationError(f"a subscriber is a function of one event, not {callback!r}")
         subscription = (message_type, callback)
         with self._lock:
             self._subscribers = [*self._subscribers, subscription]
@@ -125,7 +133,7 @@ class MessageBus:
             try:
                 answer = callback(message)
                 if inspect.isawaitable(answer):
-                    await on_loop(answer)
+                    await from_guest(answer)
             except Exception:
                 logger.exception("a subscriber of %s failed", type(message).__name__)
 

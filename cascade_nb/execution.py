@@ -7,15 +7,19 @@ fails never fails a task; what the body raises comes out unchanged.
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
 import reprlib
 import secrets
 import time
+from collections.abc import Sequence
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from cascade_nb import files
-from cascade_nb.errors import logger, warn_once
+from cascade_nb.calls import Call, settle
+from cascade_nb.errors import ConfigurationError, logger, warn_once
 from cascade_nb.events import (
     FinalStatus,
     MessageBus,
@@ -28,17 +32,23 @@ from cascade_nb.events import (
     TaskSkipped,
 )
 from cascade_nb.flights import Flight, Flights, Landing, leading, would_deadlock
-from cascade_nb.loop import in_thread, on_loop, pause
-from cascade_nb.policies.adapted import as_task_policy
+from cascade_nb.loop import from_guest, in_thread, pause
+from cascade_nb.policies.adapted import NoLock, as_task_policy
 from cascade_nb.protocols import CachePolicy, Executor, Lock, StateBackend, TaskPolicy
 from cascade_nb.records import Entry, Reads
 from cascade_nb.tasks import Bypass, Hit, Miss, Outcome, Report, Status, Task
+
+T = TypeVar("T")
 
 PREVIEW_LENGTH = 100
 # Between two looks at a lock that another process holds, in seconds: first and longest.
 _POLL_FIRST, _POLL_LONGEST = 0.002, 0.1
 
 _run_id: ContextVar[str | None] = ContextVar("cascade_nb_run_id", default=None)
+
+
+# The engine whose `run` is under way.
+_running: ContextVar[Engine | None] = ContextVar("cascade_nb_running", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,10 @@ class Engine:
             from cascade_nb.policies.content import ContentCachePolicy
 
             policy = ContentCachePolicy(InMemoryCacheBackend())
+        _check("an executor", executor, Executor, "execute")
+        _check("a state backend", state, StateBackend, "get_state and set_state")
+        if bus is not None and not isinstance(bus, MessageBus):
+            raise ConfigurationError(f"a bus is a MessageBus, not {_kind(bus)}")
         self.executor = executor
         self.bus = bus if bus is not None else MessageBus()
         self.policy = policy
@@ -85,6 +99,35 @@ class Engine:
         self.enabled = enabled
         self._task_policy = as_task_policy(policy)
         self._flights = Flights()
+
+    @overload
+    async def run(self, calls: Call[T]) -> T: ...
+    @overload
+    async def run(self, calls: Sequence[Call[T]]) -> list[T]: ...
+    async def run(self, calls: Any) -> Any:
+        """The value of a `Call`, or the values of a list of them, which run at the same time.
+
+        All is one top-level run. Cached functions without an engine of their own are run by this
+        one, those that the bodies call included. The first error is raised once all have ended.
+
+        Raises:
+            ConfigurationError: `calls` is neither a Call nor a list of Calls.
+        """
+        single = isinstance(calls, Call)
+        if not single and not isinstance(calls, list | tuple):
+            raise ConfigurationError(f"run takes a Call or a list of Calls, not {_kind(calls)}")
+        wanted: list[Call[Any]] = [calls] if single else list(calls)
+        for call in wanted:
+            if not isinstance(call, Call):
+                raise ConfigurationError(f"run takes a list of Calls; {_kind(call)} is in it")
+        token = _running.set(self)
+        try:
+            async with Run(self.bus):
+                await settle(wanted)
+        finally:
+            _running.reset(token)
+        values = [call.result() for call in wanted]
+        return values[0] if single else values
 
     async def perform(self, task: Task, *, policy: TaskPolicy | None = None) -> Performance:
         """Look `task` up, or run it and keep its result; raises what its body raises.
@@ -95,12 +138,13 @@ class Engine:
         async with Run(self.bus):
             if not self.enabled:
                 return await self._execute(task, chosen, Status.OFF, "")
+            landed = self._flights.landed
             verdict = await self.lookup(task, chosen)
             if isinstance(verdict, Hit):
                 return await self._serve(task, verdict)
             if isinstance(verdict, Bypass):
                 return await self._execute(task, chosen, Status.BYPASS, verdict.reason)
-            return await self._compute(task, chosen, verdict)
+            return await self._compute(task, chosen, verdict, landed)
 
     async def lookup(
         self, task: Task, policy: TaskPolicy, miss: Miss | None = None
@@ -138,12 +182,17 @@ class Engine:
         await self.bus.publish(report)
         return Performance(hit.value, report)
 
-    async def _compute(self, task: Task, policy: TaskPolicy, miss: Miss) -> Performance:
-        """Run a missing task, unless the same one is being run by somebody else."""
+    async def _compute(
+        self, task: Task, policy: TaskPolicy, miss: Miss, landed: int
+    ) -> Performance:
+        """Run a missing task, unless the same one is being run by somebody else.
+
+        `landed` counts the flights that had landed before it was looked up.
+        """
         while True:
             flight, is_leader = self._flights.join((id(policy), miss.key))
             if is_leader:
-                return await self._lead(flight, task, policy, miss)
+                return await self._lead(flight, task, policy, miss, landed)
             if would_deadlock(flight):
                 return await self._execute(task, policy, Status.MISS, miss.reason, miss)
             landing = await flight.wait()
@@ -156,17 +205,18 @@ class Engine:
             return await self._execute(task, policy, Status.MISS, miss.reason, miss)
 
     async def _lead(
-        self, flight: Flight, task: Task, policy: TaskPolicy, miss: Miss
+        self, flight: Flight, task: Task, policy: TaskPolicy, miss: Miss, landed: int
     ) -> Performance:
         landing: Landing | BaseException = Landing.ABANDONED
         lock: Lock | None = None
         try:
             lock = await _locked(policy, miss.key)
-            # Whoever held the lock, in another process, may have stored the result by now.
-            verdict = await self.lookup(task, policy, miss)
-            if isinstance(verdict, Hit):
-                landing = Landing.STORED
-                return await self._serve(task, verdict)
+            # Whoever landed since, or held the lock in another process, may have stored the result.
+            if landed != self._flights.landed or not isinstance(lock, NoLock):
+                verdict = await self.lookup(task, policy, miss)
+                if isinstance(verdict, Hit):
+                    landing = Landing.STORED
+                    return await self._serve(task, verdict)
             with leading(flight):
                 performance = await self._execute(task, policy, Status.MISS, miss.reason, miss)
             stored = performance.report.status is Status.MISS
@@ -281,7 +331,7 @@ class Engine:
         if self.state is None:
             return
         try:
-            await on_loop(self.state.set_state(task.id, state))
+            await from_guest(self.state.set_state(task.id, state))
         except Exception:
             logger.exception("the state backend failed for %s", task.name)
 
@@ -301,7 +351,7 @@ class Run:
     async def __aenter__(self) -> None:
         if _run_id.get() is not None:
             return
-        self._id = secrets.token_hex(16)
+        self._id = new_run_id()
         self._begun = time.perf_counter()
         self._token = _run_id.set(self._id)
         if self._bus.wants(RunStarted):
@@ -321,6 +371,21 @@ class Run:
         await self._bus.publish(
             RunFinished(run_id=self._id, status=status, duration=time.perf_counter() - self._begun)
         )
+
+
+def new_run_id() -> str:
+    """A name that no other run has, of this process or another."""
+    # Random once: asking the system for every run would cost as much as many a hit.
+    return f"{_PROCESS}-{os.getpid():x}-{next(_run_numbers):x}"
+
+
+_PROCESS = secrets.token_hex(8)
+_run_numbers = itertools.count(1)
+
+
+def running_engine() -> Engine | None:
+    """The engine whose `run` the caller is part of."""
+    return _running.get()
 
 
 def current_run() -> str:
@@ -348,6 +413,15 @@ def _failed(doing: str, task: Task, error: Exception) -> Bypass:
     reason = f"{doing} failed: {describe_error(error)}"
     warn_once(f"{task.name} was not cached: {reason}", (doing, task.name, type(error)))
     return Bypass(reason)
+
+
+def _check(what: str, given: object, protocol: type, methods: str) -> None:
+    if given is not None and not isinstance(given, protocol):
+        raise ConfigurationError(f"{what} needs async {methods}, which {_kind(given)} lacks")
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def describe_error(error: BaseException) -> str:

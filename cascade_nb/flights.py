@@ -57,6 +57,8 @@ class Flights:
     def __init__(self) -> None:
         self._under_way: dict[Hashable, Flight] = {}
         self._lock = threading.Lock()
+        # How many have landed: a result may have come since the count was another.
+        self.landed = 0
 
     def join(self, key: Hashable) -> tuple[Flight, bool]:
         """The flight of `key`, and whether the caller is its leader and has to land it."""
@@ -70,6 +72,7 @@ class Flights:
     def land(self, flight: Flight, landing: Landing | BaseException) -> None:
         """End a flight; its waiters go on with `landing`, or raise it."""
         with self._lock:
+            self.landed += 1
             if self._under_way.get(flight.key) is flight:
                 del self._under_way[flight.key]
         if isinstance(landing, BaseException):

@@ -97,6 +97,19 @@ async def on_loop(awaitable: Awaitable[T]) -> T:
     return await _Effect(lambda: _complete(awaitable))
 
 
+async def from_guest(awaitable: Awaitable[T]) -> T:
+    """As `on_loop`, for a policy, backend or subscriber: what it raises is an error of its own.
+
+    A client whose connection is torn down raises CancelledError though nobody cancelled the caller.
+    """
+    try:
+        return await on_loop(awaitable)
+    except asyncio.CancelledError as error:
+        if _is_being_cancelled():
+            raise
+        raise RuntimeError("it was cancelled from within") from error
+
+
 async def here(function: Callable[[], T]) -> T:
     """Call `function`, the user's code, in this thread and outside of our own coroutines."""
     if not _driving.now:
@@ -112,6 +125,11 @@ async def pause(seconds: float) -> None:
         await _Effect(lambda: time.sleep(seconds))
     else:
         await _Effect(lambda: _complete(asyncio.sleep(seconds)))
+
+
+def _is_being_cancelled() -> bool:
+    task = None if _running_loop() is None else asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

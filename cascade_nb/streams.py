@@ -8,7 +8,6 @@ independent: one must not wait for another whose consumer may never go on.
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
@@ -23,12 +22,13 @@ from cascade_nb.events import (
     TaskExecutionStarted,
     TaskSkipped,
 )
-from cascade_nb.execution import Engine, describe_error, reads_of
+from cascade_nb.execution import Engine, describe_error, new_run_id, reads_of
 from cascade_nb.fingerprint.values import fingerprint
 from cascade_nb.loop import in_thread, run_sync
 from cascade_nb.protocols import TaskPolicy
 from cascade_nb.records import Entry
 from cascade_nb.tasks import Bypass, Hit, Miss, Outcome, Report, Status, Task
+from cascade_nb.wording import plural
 
 _NO_ITEM_FINGERPRINT = ""
 
@@ -44,9 +44,10 @@ class Stream:
         self._engine = engine
         self._policy = policy
         self._task = task
-        self._run_id = secrets.token_hex(16)
+        self._run_id = new_run_id()
         self._begun = time.perf_counter()
         self._verdict: Hit | Miss | Bypass = Bypass("off")
+        self._count = 0
         self._items: list[Any] = []
         self._fingerprints: list[str] = []
         self._taken_part = False
@@ -76,6 +77,7 @@ class Stream:
 
     async def add(self, item: Any) -> None:
         """Remember an item as it is now, before the consumer gets it."""
+        self._count += 1
         if isinstance(self._verdict, Miss):
             self._items.append(item)
             self._fingerprints.append(await in_thread(_fingerprint_or_none, item))
@@ -96,6 +98,7 @@ class Stream:
                 name=self._task.name,
                 status=final,
                 duration=seconds,
+                result_preview=plural(self._count, "item") if error is None else None,
                 error=describe_error(error) if final == "Failed" and error is not None else None,
             )
         )

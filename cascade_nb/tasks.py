@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -47,10 +48,14 @@ class Retry:
             raise ConfigurationError(f"max_attempts must be a whole number: {self.max_attempts!r}")
         if self.max_attempts < 1:
             raise ConfigurationError(f"max_attempts must be at least 1, not {self.max_attempts}")
-        if not (self.delay >= 0 and self.backoff > 0):
-            raise ConfigurationError(
-                f"delay must be >= 0 and backoff > 0, not {self.delay!r} and {self.backoff!r}"
-            )
+        if not (_is_finite(self.delay) and self.delay >= 0):
+            raise ConfigurationError(f"delay must be seconds, 0 or more, not {self.delay!r}")
+        if not (_is_finite(self.backoff) and self.backoff > 0):
+            raise ConfigurationError(f"backoff must be a number above 0, not {self.backoff!r}")
+
+
+def _is_finite(number: object) -> bool:
+    return isinstance(number, int | float) and math.isfinite(number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

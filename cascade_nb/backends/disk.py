@@ -31,6 +31,9 @@ _FORK_PATIENCE_SECONDS = 5.0
 # A read may miss for so long that the folder was deleted.
 _SEEN_SECONDS = 0.1
 
+# Changes that other processes make may show so much later.
+_CURRENT_SECONDS = 0.01
+
 # Stores that a fork caught in the middle of a write: to close them could hang the child.
 _abandoned: list[OpenStore] = []
 
@@ -121,7 +124,7 @@ class DiskCacheBackend(ValueFace):
         if store is None or not store.rows.is_in_place(within=_SEEN_SECONDS):
             return None
         try:
-            return (store.number, *store.rows.version())
+            return (store.number, *store.rows.version(within=_CURRENT_SECONDS))
         except sqlite3.Error:
             return None
 

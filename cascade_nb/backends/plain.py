@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from cascade_nb.backends.buffers import joined
 from cascade_nb.errors import BackendError, ConfigurationError
-from cascade_nb.loop import in_thread, on_loop
+from cascade_nb.loop import from_guest, in_thread
 from cascade_nb.protocols import Bytes, CacheBackend, KeepsBytes
 
 
@@ -49,12 +49,12 @@ class PlainStore:
 
     async def _get(self, key: str) -> Bytes | None:
         with self._mapped("get"):
-            found = await _awaited(self._backend.get(key))
+            found = await from_guest(self._backend.get(key))
         return found if isinstance(found, bytes | bytearray | memoryview) else None
 
     async def _set(self, key: str, data: bytes, ttl: float | None) -> None:
         with self._mapped("set"):
-            await _awaited(self._backend.set(key, data, ttl))
+            await from_guest(self._backend.set(key, data, ttl))
 
     @contextmanager
     def _mapped(self, method: str) -> Iterator[None]:
@@ -64,10 +64,6 @@ class PlainStore:
             # Its text is left out: it is somebody else's and may hold an address or a password.
             message = f"{self._name}.{method} failed: {type(error).__name__}"
             raise BackendError(message, server=self._name) from error
-
-
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
-    return await on_loop(awaitable)
 
 
 def as_store(backend: CacheBackend | KeepsBytes) -> KeepsBytes:

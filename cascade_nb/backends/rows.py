@@ -142,6 +142,9 @@ class Rows:
         self.reading = threading.Lock()
         self._reader: sqlite3.Connection | None = None
         self._readers = 0
+        self._version = 0
+        self._version_seen = 0.0
+        self._changes = 0
         self._last_seen = 0.0
         # Created with these rights before SQLite does: it gives them to its other files.
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -229,16 +232,21 @@ class Rows:
         ordered = [found[number] for number in numbers if number in found]
         return [(name, value) for name, value in ordered if isinstance(value, bytes)]
 
-    def version(self) -> tuple[int, int]:
+    def version(self, *, within: float = 0.0) -> tuple[int, int, int]:
         """What is another after each change that any process has made.
+
+        Of changes by other processes, an answer that is at most `within` seconds old will do.
 
         Raises:
             sqlite3.Error: as for `read`.
         """
+        now = time.monotonic()
         with self.reading:
-            ((version,),) = self._select("PRAGMA data_version", ())
+            if now - self._version_seen > within:
+                ((self._version,),) = self._select("PRAGMA data_version", ())
+                self._version_seen = now
             # SQLite counts anew for each connection.
-            return self._readers, version
+            return self._readers, self._version, self._changes
 
     # Reading with the writer's eyes; for threads only, as it waits for other writers.
 
@@ -269,9 +277,12 @@ class Rows:
     def transaction(self) -> Iterator[None]:
         """All changes made within are made at its end, or none of them."""
         with self.writing:
+            self._changes += 1
             try:
                 with self._cache.transact():
                     yield
+                # Who looked while it was under way has seen what was before it.
+                self._changes += 1
             except (sqlite3.Error, diskcache.Timeout) as error:
                 # A transaction that could not end would leave the connection unusable.
                 self._cache.close()

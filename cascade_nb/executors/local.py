@@ -6,8 +6,8 @@ import asyncio
 import contextvars
 import multiprocessing
 import threading
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures import Executor as Pool
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import cloudpickle
@@ -28,7 +28,7 @@ class LocalExecutor:
 
     def __init__(self, *, threads: int | None = None, processes: int | None = None) -> None:
         for name, count in (("threads", threads), ("processes", processes)):
-            if count is not None and (not isinstance(count, int) or count < 1):
+            if count is not None and (type(count) is not int or count < 1):
                 raise ConfigurationError(f"{name} must be a whole number from 1, not {count!r}")
         if threads and processes:
             raise ConfigurationError("give threads= or processes=, not both")
@@ -47,9 +47,13 @@ class LocalExecutor:
         if self._threads:
             context = contextvars.copy_context()
             return await loop.run_in_executor(self._opened(), context.run, task.call)
-        answer = await loop.run_in_executor(
-            self._opened(), _run_payload, cloudpickle.dumps(task.call)
-        )
+        pool = self._opened()
+        try:
+            answer = await loop.run_in_executor(pool, _run_payload, cloudpickle.dumps(task.call))
+        except BrokenExecutor:
+            # A worker that dies takes its pool along, but not the tasks to come.
+            self._forget(pool)
+            raise
         value, reads = cloudpickle.loads(answer)
         files.inherit(reads)
         return value
@@ -60,6 +64,11 @@ class LocalExecutor:
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown()
+
+    def _forget(self, pool: Pool) -> None:
+        with self._lock:
+            if self._pool is pool:
+                self._pool = None
 
     def _opened(self) -> Pool:
         with self._lock:

@@ -6,7 +6,7 @@ import uuid
 
 from cascade_nb.errors import ConfigurationError, FingerprintError, logger, warn_once
 from cascade_nb.fingerprint.values import fingerprint
-from cascade_nb.loop import in_thread, on_loop
+from cascade_nb.loop import from_guest, in_thread
 from cascade_nb.protocols import CachePolicy, Lock, TaskPolicy
 from cascade_nb.tasks import Bypass, Hit, Miss, Outcome, Task
 
@@ -28,7 +28,7 @@ class AdaptedPolicy:
         """What the policy's `check` says."""
         if not task.options.refresh:
             try:
-                found = await on_loop(self._policy.check(task.id, task.inputs))
+                found = await from_guest(self._policy.check(task.id, task.inputs))
             except Exception as error:
                 return self._failed("check", task, error)
             if isinstance(found, Hit):
@@ -44,7 +44,7 @@ class AdaptedPolicy:
     async def keep(self, task: Task, miss: Miss, outcome: Outcome) -> Bypass | None:
         """Hand the value to the policy's `save`."""
         try:
-            await on_loop(self._policy.save(task.id, task.inputs, outcome.value))
+            await from_guest(self._policy.save(task.id, task.inputs, outcome.value))
         except Exception as error:
             return self._failed("save", task, error)
         return None

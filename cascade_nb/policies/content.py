@@ -35,7 +35,14 @@ from cascade_nb.policies.packing import (
     unpack_cell,
     unpack_value,
 )
-from cascade_nb.policies.shelf import INLINE_BYTES, Claim, ForeignRecordError, Shelf, sized
+from cascade_nb.policies.shelf import (
+    INLINE_BYTES,
+    NO_VALUE,
+    Claim,
+    ForeignRecordError,
+    Shelf,
+    sized,
+)
 from cascade_nb.policies.task_keys import bare_task, changed_inputs, key_of
 from cascade_nb.protocols import Bytes, CacheBackend, KeepsNotes, Lock, Locks
 from cascade_nb.records import Entry, Record
@@ -217,9 +224,14 @@ class ContentCachePolicy:
             CodecError: it does not decode in this session.
         """
         record = claim.record
+        value = self._shelf.value(claim)
+        if value is not NO_VALUE:
+            return value
         data = await self._shelf.content(record.result, claim)
         if task.kind is TaskKind.FUNCTION:
-            return await sized(record.size, unpack_value, data)
+            value = await sized(record.size, unpack_value, data)
+            self._shelf.keep_value(claim, value)
+            return value
         parts = {cid: await self._shelf.content(cid, claim) for cid in contents_of_cell(data)}
         return await _restored(task, record.size, data, parts)
 

@@ -28,6 +28,11 @@ INLINE_BYTES = 256 * 1024
 _NEAR_ITEMS, _NEAR_BYTES = 1024, 16 * 1024
 
 
+# A decoded value of one of these types may be handed out again and again.
+_UNCHANGEABLE = frozenset({int, float, complex, bool, str, bytes, type(None)})
+NO_VALUE: Any = object()
+
+
 class ForeignRecordError(IntegrityError):
     """A record lies in no envelope of this user's; who wrote it, and what, is not known."""
 
@@ -98,6 +103,17 @@ class Shelf:
         near.put(cid, claim.version, kept)
         return kept
 
+    def value(self, claim: Claim) -> Any:
+        """The value of a claim that `keep_value` was told of, or NO_VALUE."""
+        if self._near is None:
+            return NO_VALUE
+        return self._near.get(_value_name(claim), claim.version, NO_VALUE)
+
+    def keep_value(self, claim: Claim, value: Any) -> None:
+        """Keep a decoded value near, if it is such that nobody can change it."""
+        if self._near is not None and type(value) in _UNCHANGEABLE:
+            self._near.put(_value_name(claim), claim.version, value)
+
     async def put(self, record: Record, package: Package) -> Entry:
         """Store content first, the record last, so that a record's content is always there."""
         for cid, pieces in package.contents.items():
@@ -113,6 +129,10 @@ class Shelf:
         if isinstance(self.store, Forgets):
             return await self.store.delete_record(key)
         return False
+
+
+def _value_name(claim: Claim) -> str:
+    return f"value {claim.record.key}"
 
 
 def entry_of(record: Record) -> Entry:
@@ -149,11 +169,11 @@ class _Near:
         self._items: OrderedDict[str, Any] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, name: str, version: Hashable | None) -> Any | None:
+    def get(self, name: str, version: Hashable | None, default: Any = None) -> Any:
         """What was found under `name` in the store as it is now."""
         if version is None or version != self._version:
-            return None
-        return self._items.get(name)
+            return default
+        return self._items.get(name, default)
 
     def put(self, name: str, version: Hashable | None, item: Any) -> None:
         """Keep what was found under `name` when the store had that version."""
