@@ -74,12 +74,6 @@ def facts_of(code: CodeType) -> CodeFacts:
     return facts
 
 
-def risks_of(code: CodeType) -> tuple[Risk, ...]:
-    """What no analysis can follow in code whose facts are known; nothing of installed code."""
-    known = _facts.get(id(code))
-    return () if known is None else known[1].risks
-
-
 def _analyse(code: CodeType) -> CodeFacts:
     piece = find_source(code)
     if piece is not None:

@@ -15,11 +15,11 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from types import FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from cascade_nb.fingerprint import classes, origin
-from cascade_nb.fingerprint.code import Root, facts_of
+from cascade_nb.fingerprint.code import CodeFacts, Root, facts_of
 from cascade_nb.fingerprint.origin import Owner
 from cascade_nb.fingerprint.ownership import (
     FOLLOWED_KINDS,
@@ -92,6 +92,24 @@ def is_ignored(name: str, names: frozenset[str]) -> bool:
     return False
 
 
+# By the id of the code, and holding it: functions that are the user's whatever their namespace.
+_users: dict[int, tuple[CodeType, CodeFacts]] = {}
+
+
+def users_facts(function: FunctionType) -> CodeFacts | None:
+    """What is known of a function of the user's; None of anybody else's."""
+    code = function.__code__
+    known = _users.get(id(code))
+    if known is not None:
+        return known[1]
+    if owner_of_function(function) is not Owner.USER:
+        return None
+    facts = facts_of(code)
+    if not code.co_filename.startswith("<"):
+        _users[id(code)] = (code, facts)
+    return facts
+
+
 class Found:
     """Collects what is reached, in order."""
 
@@ -119,9 +137,8 @@ class Found:
             frees = [Root(name, (Use(name),)) for name in function.__code__.co_freevars]
             self._carried(function, frees)
 
-    def users_function(self, function: FunctionType) -> None:
+    def users_function(self, function: FunctionType, facts: CodeFacts) -> None:
         """A function of the user's."""
-        facts = facts_of(function.__code__)
         self.names(function.__globals__, facts.roots)
         if facts.imports:
             self.imports(function.__globals__, facts.imports)
@@ -152,6 +169,9 @@ class Found:
                 self._builtin(namespace, root)
             elif type(value) in _SCALARS:
                 self.items.append(Reached(f"global {name}", "global", value, (place, name)))
+            elif type(value) is FunctionType and users_facts(value) is not None:
+                # The commonest by far, and dotted names make no difference to it.
+                self._helper(name, value, root.uses[0].line)
             else:
                 self._root(root, value, "global", (place, name))
 
@@ -185,9 +205,8 @@ class Found:
         if type(value) in _SCALARS:
             self.items.append(Reached(f"{kind} {name}", kind, value, place, use.line))
         elif isinstance(value, FunctionType):
-            if is_followed(value):
-                label = code_name(value) or name
-                self.items.append(Reached(f"helper {label}", "helper", value, None, use.line))
+            if users_facts(value) is not None or is_followed(value):
+                self._helper(name, value, use.line)
             else:
                 self._by_name(name, value, use)
         elif isinstance(value, type):
@@ -214,6 +233,10 @@ class Found:
         else:
             plain = classes.plain_annotation(value) if classes.is_typing(value) else value
             self.items.append(Reached(f"{kind} {name}", kind, plain, place, use.line))
+
+    def _helper(self, name: str, function: FunctionType, line: int) -> None:
+        label = f"helper {code_name(function) or name}"
+        self.items.append(Reached(label, "helper", function, None, line))
 
     def _by_name(self, name: str, value: Any, use: Use) -> None:
         module, _, qualname = name_of(value).partition(":")

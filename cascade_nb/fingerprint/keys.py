@@ -21,7 +21,6 @@ from blake3 import blake3
 
 from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint import origin, previews, risks
-from cascade_nb.fingerprint.code import risks_of
 from cascade_nb.fingerprint.following import is_ignored
 from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.reach import (
@@ -31,6 +30,7 @@ from cascade_nb.fingerprint.reach import (
     reached_by,
     reached_in,
     reading,
+    risks_of,
 )
 from cascade_nb.fingerprint.risks import Risk
 from cascade_nb.fingerprint.small import small_fingerprint
@@ -204,8 +204,7 @@ class _Assembly:
     def follow(self) -> None:
         """Take in all that what is queued can reach."""
         for label, code in self._queue:
-            if type(code) is FunctionType:
-                self.risks += risks_of(code.__code__)
+            self.risks += risks_of(code)
             for item in reached_by(code):
                 self.take(label, item)
 

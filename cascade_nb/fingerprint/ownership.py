@@ -168,5 +168,9 @@ def is_shells_own(name: str, value: Any) -> bool:
 
 def code_name(function: FunctionType) -> str | None:
     """A function's name as its code has it, which no decorator changes; None for a lambda."""
-    name = function.__code__.co_qualname.replace("<locals>.", "")
-    return None if name.endswith("<lambda>") else name
+    return _name_in_code(function.__code__.co_qualname)
+
+
+@functools.lru_cache(maxsize=4096)
+def _name_in_code(qualname: str) -> str | None:
+    return None if qualname.endswith("<lambda>") else qualname.replace("<locals>.", "")

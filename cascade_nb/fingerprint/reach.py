@@ -10,18 +10,17 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from cascade_nb.fingerprint import classes
-from cascade_nb.fingerprint.code import Root, facts_of
-from cascade_nb.fingerprint.following import Found, Reached, reading
+from cascade_nb.fingerprint.code import Root
+from cascade_nb.fingerprint.following import Found, Reached, reading, users_facts
 from cascade_nb.fingerprint.normal import digest, text
-from cascade_nb.fingerprint.origin import Owner
 from cascade_nb.fingerprint.ownership import (
     is_cached,
     is_cached_type,
     is_code,
     is_followed,
     name_of,
-    owner_of_function,
 )
+from cascade_nb.fingerprint.risks import Risk
 from cascade_nb.fingerprint.scopes import Use
 
 __all__ = [
@@ -34,14 +33,16 @@ __all__ = [
     "reached_by",
     "reached_in",
     "reading",
+    "risks_of",
 ]
 
 
 def own_digest(obj: Any) -> str:
     """The fingerprint of the code that `obj` itself consists of, without what it reaches."""
     if isinstance(obj, FunctionType):
-        if owner_of_function(obj) is Owner.USER:
-            return facts_of(obj.__code__).digest
+        facts = users_facts(obj)
+        if facts is not None:
+            return facts.digest
         return digest(b"function", text(name_of(obj)))
     if isinstance(obj, type):
         if is_followed(obj):
@@ -61,8 +62,9 @@ def own_digest(obj: Any) -> str:
 def reached_by(obj: Any) -> list[Reached]:
     """What a function, class, method, module or wrapper can reach, one level deep."""
     found = Found()
-    if type(obj) is FunctionType and owner_of_function(obj) is Owner.USER:
-        found.users_function(obj)
+    facts = users_facts(obj) if type(obj) is FunctionType else None
+    if facts is not None:
+        found.users_function(obj, facts)
     elif not is_followed(obj):
         found.installed(name_of(obj).partition(":")[0])
     elif isinstance(obj, FunctionType):
@@ -74,6 +76,12 @@ def reached_by(obj: Any) -> list[Reached]:
     else:
         found.wrapper(obj)
     return found.kept()
+
+
+def risks_of(function: Any) -> tuple[Risk, ...]:
+    """What no analysis can follow in a function of the user's."""
+    facts = users_facts(function) if type(function) is FunctionType else None
+    return () if facts is None else facts.risks
 
 
 def reached_in(
