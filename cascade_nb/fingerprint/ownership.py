@@ -51,6 +51,8 @@ def is_followed(obj: object) -> bool:
             return hasattr(obj, "__wrapped__")
         return bool(obj.__closure__ or obj.__dict__) and not _is_what_its_name_says(obj)
     if isinstance(obj, type):
+        if not (isinstance(obj.__module__, str) and isinstance(type(obj).__module__, str)):
+            return False  # Cython's own types and their metaclass.
         owner = origin.owner_of_module(obj.__module__)
         return owner is Owner.USER or (owner is Owner.INSTALLED and not _is_what_its_name_says(obj))
     if isinstance(obj, ModuleType):
@@ -93,14 +95,14 @@ def _is_what_its_name_says(obj: FunctionType | type) -> bool:
 
 def is_cached_type(cls: type) -> bool:
     """Whether values of type `cls` are what ``@cached`` makes of functions."""
-    return cls.__module__.startswith("cascade_nb.") and any(
+    return str(cls.__module__).startswith("cascade_nb.") and any(
         "__wrapped__" in vars(base).get("__annotations__", ()) for base in cls.__mro__
     )
 
 
 def is_cached(obj: object) -> bool:
     """Whether `obj` is what ``@cached`` made of a function."""
-    return type(obj).__module__.startswith("cascade_nb.") and hasattr(obj, "__wrapped__")
+    return str(type(obj).__module__).startswith("cascade_nb.") and hasattr(obj, "__wrapped__")
 
 
 def name_of(obj: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cascade_nb.errors import FingerprintError
+from cascade_nb.fingerprint import values
 from cascade_nb.fingerprint.keys import (
     changed_parts,
     code_digest,
@@ -719,3 +720,9 @@ assert "wave" in sys.modules and "numpy" in sys.modules
 assert changed_parts(before, function_key(f, {{"x": 1}})) == []
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_classes_of_compiled_metaclasses_have_a_fingerprint() -> None:
+    np = pytest.importorskip("numpy")
+    compiled = type(np.random.default_rng)
+    assert values.fingerprint(compiled) == values.fingerprint(compiled)
