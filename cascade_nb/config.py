@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from cascade_nb.errors import ConfigurationError, logger
+from cascade_nb.errors import ConfigurationError, logger, warn_once
 from cascade_nb.events import MessageBus
 from cascade_nb.protocols import CacheBackend, CachePolicy, Executor, StateBackend, TaskPolicy
 from cascade_nb.units import parse_size
@@ -71,6 +72,8 @@ def configure(**changes: Any) -> Engine:
         raise ConfigurationError(f"no setting {sorted(unknown)[0]!r}; there are: {known}")
     with _lock:
         wanted = replace(_settings, **changes)
+        if not isinstance(wanted.enabled, bool):
+            raise ConfigurationError(f"enabled is True or False, not {wanted.enabled!r}")
         made = _make_engine(wanted)
         _settings, _engine = wanted, made
     _announce(made)
@@ -78,7 +81,10 @@ def configure(**changes: Any) -> Engine:
 
 
 def engine() -> Engine:
-    """The session's engine; made at the first call, from CASCADE_STORE or the default store."""
+    """The session's engine; made at the first call, from CASCADE_STORE or the default store.
+
+    A CASCADE_STORE that names no store is warned of, and nothing is cached: computations go on.
+    """
     global _engine
     made = _engine
     if made is not None:
@@ -86,7 +92,15 @@ def engine() -> Engine:
     with _lock:
         if _engine is not None:
             return _engine
-        made = _engine = _make_engine(_settings)
+        try:
+            made = _make_engine(_settings)
+        except ConfigurationError as error:
+            from cascade_nb.policies.none import NoCache
+
+            reason = f"{STORE_VARIABLE} is wrong: {error}"
+            warn_once(f"nothing is cached: {reason}", (STORE_VARIABLE, str(error)))
+            made = _make_engine(replace(_settings, policy=NoCache(reason)))
+        _engine = made
     _announce(made)
     return made
 
@@ -131,13 +145,15 @@ def open_store(store: str | os.PathLike[str] | CacheBackend | None = None) -> Ca
         )
     scheme, separator, _ = store.partition("://")
     if not separator:
-        return _disk(Path(store).expanduser(), {})
+        return _disk(_checked_path(store), {})
     url = urlsplit(store)
     options = dict(parse_qsl(url.query, keep_blank_values=True))
     if scheme == "memory":
         from cascade_nb.backends.memory import InMemoryCacheBackend
 
         _refuse_options(store, options)
+        if url.netloc or url.path:
+            raise ConfigurationError(f"store {store!r}: one in memory has no name; use memory://")
         return InMemoryCacheBackend()
     if scheme == "disk":
         if not url.path:
@@ -177,7 +193,7 @@ def _make_engine(wanted: Settings) -> Engine:
         bus=wanted.bus or _bus,
         policy=policy,
         state=wanted.state,
-        enabled=bool(wanted.enabled),
+        enabled=wanted.enabled,
     )
 
 
@@ -198,6 +214,15 @@ def _disk(path: Path, options: dict[str, str]) -> CacheBackend:
     if size is None:
         return DiskCacheBackend(path)
     return DiskCacheBackend(path, size=parse_size(size, what="size"))
+
+
+def _checked_path(text: str) -> Path:
+    """The folder that a plain path names."""
+    if not text.strip():
+        raise ConfigurationError("a store needs a name: memory://, a path, or disk:///path")
+    if re.match(r"[a-z]{2,}:/", text):
+        raise ConfigurationError(f"store {text!r} is neither a path nor a URL, which has ://")
+    return Path(text).expanduser()
 
 
 def _path_of(netloc: str, path: str) -> Path:

@@ -243,7 +243,7 @@ class CachedGenerator(Cached[P, T]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The generator; it is looked up when it is first asked for an item."""
         stream, task = self._stream(self._self + args, kwargs)
-        generator: Any = self._counted(stream, replay_or_record(stream, task.call))
+        generator: Any = replay_or_record(stream, task.call)
         return generator  # type: ignore[no-any-return]
 
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Call[T]:
@@ -255,13 +255,7 @@ class CachedGenerator(Cached[P, T]):
         run_sync(on_loop(settle(calls))) if (calls := calls_in(args, kwargs)) else None
         task = self._task(with_values(args), with_values(kwargs))
         policy = self._policy if self._policy is not None else as_task_policy(engine.policy)
-        return Stream(engine, policy, task), task
-
-    def _counted(self, stream: Stream, generator: Any) -> Any:
-        result = yield from generator
-        if stream.report is not None:
-            self.stats.count(stream.report)
-        return result
+        return Stream(engine, policy, task, on_report=self.stats.count), task
 
 
 class CachedAsyncGenerator(CachedGenerator[P, T]):

@@ -40,7 +40,14 @@ class Stream:
     step runs under `stepping`, each item goes to `add`, and `close` ends it.
     """
 
-    def __init__(self, engine: Engine, policy: TaskPolicy, task: Task) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        policy: TaskPolicy,
+        task: Task,
+        *,
+        on_report: Callable[[Report], None],
+    ) -> None:
         self._engine = engine
         self._policy = policy
         self._task = task
@@ -52,7 +59,7 @@ class Stream:
         self._fingerprints: list[str] = []
         self._taken_part = False
         self.stepping = files.Recorder()
-        self.report: Report | None = None
+        self._on_report = on_report
 
     async def open(self) -> tuple[list[Any], Any] | None:
         """Look the stream up; a hit's items and return value, or None."""
@@ -158,7 +165,7 @@ class Stream:
         )
 
     async def _finish(self, report: Report, final: FinalStatus) -> None:
-        self.report = report
+        self._on_report(report)
         await self._engine.bus.publish(report)
         await self._engine.bus.publish(
             RunFinished(

@@ -238,6 +238,7 @@ async def test_async_generators() -> None:
     assert inspect.isasyncgen(count(3))
     assert [i async for i in count(3)] == [0, 1, 2]
     assert steps == [0, 1, 2]
+    assert (count.stats.hits, count.stats.misses) == (1, 1)
 
 
 # Results.

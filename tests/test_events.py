@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
-from cascade_nb import Event, MessageBus, RunStarted, TaskSkipped
+from cascade_nb import ConfigurationError, Event, MessageBus, RunStarted, TaskSkipped
 from cascade_nb.loop import run_sync
 
 
@@ -60,6 +61,12 @@ async def test_a_subscriber_that_raises_harms_nobody(caplog: pytest.LogCaptureFi
         await bus.publish(skipped())
     assert len(seen) == 1
     assert "a subscriber of TaskSkipped failed" in caplog.text
+
+
+@pytest.mark.parametrize(("kind", "callback"), [("Event", print), (None, print), (Event, 5)])
+def test_what_cannot_be_subscribed_is_refused(kind: Any, callback: Any) -> None:
+    with pytest.raises(ConfigurationError, match="subscri"):
+        MessageBus().subscribe(kind, callback)
 
 
 async def test_unsubscribing_ends_it_even_while_delivering() -> None:

@@ -1,4 +1,4 @@
-"""The engine over policies of two methods: order, events, retries, and that nothing fails a task."""
+"""The engine over policies of two methods: order, events, retries; and nothing fails a task."""
 
 from __future__ import annotations
 
@@ -114,13 +114,23 @@ async def test_a_stored_none_is_a_hit_through_Hit() -> None:  # noqa: N802
     assert isinstance(events[1], TaskSkipped)
 
 
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (OSError("no disk"), "OSError"),
+        # As clients do whose connection is torn down.
+        (asyncio.CancelledError(), "RuntimeError"),
+    ],
+)
 @pytest.mark.parametrize("method", ["check", "save"])
-async def test_a_policy_that_raises_never_fails_the_task(method: str) -> None:
+async def test_a_policy_that_raises_never_fails_the_task(
+    method: str, error: BaseException, shown: str
+) -> None:
     class Broken(DictPolicy):
         pass
 
     async def broken(*args: Any) -> None:
-        raise OSError("no disk")
+        raise error
 
     setattr(Broken, method, broken)
     engine, events, reports = engine_with(Broken())
@@ -129,7 +139,7 @@ async def test_a_policy_that_raises_never_fails_the_task(method: str) -> None:
     async def answer() -> int:
         return 42
 
-    with pytest.warns(CacheWarning, match=f"Broken.{method} failed: OSError"):
+    with pytest.warns(CacheWarning, match=f"Broken.{method} failed: {shown}"):
         assert await answer() == 42
     assert await answer() == 42
     assert [r.status for r in reports] == [Status.BYPASS] * 2
@@ -175,6 +185,23 @@ async def test_retry_counts_all_attempts_and_tells_of_each() -> None:
         (2, 0.002, "ValueError: again"),
     ]
     assert sum(isinstance(e, TaskExecutionStarted) for e in events) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_attempts": 0},
+        {"max_attempts": True},
+        {"delay": "1s"},
+        {"delay": -1},
+        {"delay": float("inf")},
+        {"backoff": 0},
+        {"backoff": None},
+    ],
+)
+def test_a_bad_retry_is_named(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        Retry(**wrong)
 
 
 async def test_cancellation_is_told_and_not_kept() -> None:
@@ -338,6 +365,72 @@ async def test_calls_among_arguments_are_awaited_first_and_at_once() -> None:
 
     assert await asyncio.wait_for(whole({"all": [part(1), part(2)]}), 10) == 3
     assert sum(isinstance(e, RunStarted) for e in events) == 1
+
+
+async def test_a_list_of_calls_runs_at_once_in_one_run() -> None:
+    engine, events, _ = engine_with(DictPolicy())
+    both = asyncio.Barrier(2)
+
+    @cached
+    async def part(x: int) -> int:
+        await both.wait()
+        return x
+
+    shared = part(1)
+    assert await asyncio.wait_for(engine.run([shared, part(2), shared]), 10) == [1, 2, 1]
+    names = [type(e).__name__ for e in events]
+    assert (names[0], names[-1]) == ("RunStarted", "RunFinished")
+    assert names.count("RunStarted") == names.count("RunFinished") == 1
+    assert names.count("TaskExecutionStarted") == 2
+    assert await engine.run(shared) == 1
+    assert await engine.run([]) == []
+
+
+async def test_run_is_by_its_own_engine_and_so_is_what_bodies_call() -> None:
+    engine, events, _ = engine_with(DictPolicy())
+    other, others, _ = engine_with(DictPolicy())
+
+    @cached
+    def inner(x: int) -> int:
+        return x
+
+    @cached
+    async def outer(x: int) -> int:
+        return inner(x)
+
+    @cached(engine=other)
+    async def elsewhere(x: int) -> int:
+        return x
+
+    assert await engine.run(outer(elsewhere(1))) == 1
+    assert [e.name.rpartition(".")[2] for e in events if isinstance(e, TaskExecutionStarted)] == [
+        "outer",
+        "inner",
+    ]
+    assert sum(isinstance(e, TaskExecutionStarted) for e in others) == 1
+
+
+async def test_run_raises_what_a_call_raises() -> None:
+    engine, events, _ = engine_with(DictPolicy())
+
+    @cached
+    async def fail() -> None:
+        raise ValueError("no")
+
+    @cached
+    async def succeed() -> int:
+        return 1
+
+    with pytest.raises(ValueError, match="no"):
+        await engine.run([succeed(), fail()])
+    assert isinstance(events[-1], RunFinished)
+    assert events[-1].status == "Failed"
+
+
+@pytest.mark.parametrize("wrong", [5, "call", None, [5]])
+async def test_run_takes_calls_alone(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="Call"):
+        await Engine().run(wrong)
 
 
 async def test_a_file_that_exists_is_a_hit_whatever_is_in_it(tmp_path: Any) -> None:

@@ -124,7 +124,8 @@ class InMemoryCacheBackend(ValueFace):
             else:
                 self._bytes += size
                 self._contents[cid] = _Content(data)
-                self._used("content", cid)
+            # Until its record comes it stands by itself, even if an older one that needs it goes.
+            self._used("content", cid)
             self._shrink()
 
     async def has_content(self, cid: str) -> bool:
@@ -226,7 +227,9 @@ class InMemoryCacheBackend(ValueFace):
             if kind == "record":
                 self._remove_record(name)
             elif kind == "content":
-                self._remove_content(name)
+                self._uses.popitem(last=False)
+                if not self._contents[name].needed_by:
+                    self._remove_content(name)
             else:
                 self._remove_note(name)
 
@@ -247,7 +250,7 @@ class InMemoryCacheBackend(ValueFace):
             if found is None:
                 continue
             found.needed_by.discard(key)
-            if not found.needed_by:
+            if not found.needed_by and ("content", cid) not in self._uses:
                 self._remove_content(cid)
 
     def _remove_content(self, cid: str) -> None:

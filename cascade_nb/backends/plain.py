@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from cascade_nb.backends.buffers import joined
 from cascade_nb.errors import BackendError, ConfigurationError

@@ -11,7 +11,14 @@ from cascade_nb.tasks import Bypass, Miss, Outcome, Task
 
 
 class NoCache:
-    """Every task runs, each time it is asked for, and nothing is kept."""
+    """Every task runs, each time it is asked for, and nothing is kept.
+
+    Args:
+        reason: what badges and reports give as the reason.
+    """
+
+    def __init__(self, reason: str = "NoCache") -> None:
+        self._reason = reason
 
     async def check(self, task_id: str, inputs: Mapping[str, Any]) -> None:
         """None: the task has to run."""
@@ -22,7 +29,7 @@ class NoCache:
 
     async def lookup(self, task: Task) -> Bypass:
         """A bypass rather than a miss: identical tasks need not wait for each other."""
-        return Bypass("NoCache")
+        return Bypass(self._reason)
 
     async def lookup_again(self, task: Task, miss: Miss) -> Bypass:
         """As `lookup`."""

@@ -132,6 +132,20 @@ async def test_a_ttl_ends(backend):
     assert [key async for key, _ in backend.records()] == ["other"]
 
 
+async def test_an_expired_record_does_not_take_content_that_is_written_anew(backend):
+    cid, data = content(100)
+    await backend.write_content(cid, [data])
+    await backend.write_record(KEY, b"old", 0.01, contents=(cid,))
+    await asyncio.sleep(0.02)
+    await backend.write_content(cid, [data])
+    await backend.write_note("another", b"what expired may go at any write")
+    await backend.write_record(KEY, b"new", None, contents=(cid,))
+    assert await backend.read_record(KEY) == b"new"
+    assert await backend.read_content(cid) == data
+    await backend.delete_record(KEY)
+    assert not await backend.has_content(cid)
+
+
 async def test_records_are_listed_newest_first(backend):
     keys = [f"key {number}" for number in range(150)]
     for key in keys:

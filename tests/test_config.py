@@ -1,0 +1,108 @@
+"""The session's engine: what `configure` changes, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cascade_nb import (
+    CacheWarning,
+    ConfigurationError,
+    InMemoryCacheBackend,
+    LocalExecutor,
+    MessageBus,
+    Report,
+    Status,
+    cached,
+    configure,
+    engine,
+)
+
+
+def statuses() -> list[Status]:
+    seen: list[Status] = []
+    engine().bus.subscribe(Report, lambda report: seen.append(report.status))
+    return seen
+
+
+def test_a_later_call_changes_only_what_it_names(tmp_path: Path) -> None:
+    bus, executor = MessageBus(), LocalExecutor(threads=1)
+    made = configure(store="memory://", bus=bus, executor=executor)
+    seen = statuses()
+
+    @cached
+    def double(x: int) -> int:
+        return 2 * x
+
+    assert (made.bus, made.executor, engine()) == (bus, executor, made)
+    double(1)
+    assert configure(executor=LocalExecutor()).bus is bus
+    double(1)
+    configure(store=tmp_path / "store")
+    double(1)
+    configure(enabled=False)
+    double(1)
+    configure(enabled=True)
+    double(1)
+    assert seen == [Status.MISS, Status.HIT, Status.MISS, Status.OFF, Status.HIT]
+
+
+@pytest.mark.parametrize(
+    ("setting", "culprit"),
+    [
+        ({"store": "ftp://host"}, "'ftp'"),
+        ({"store": "disk://"}, "names no folder"),
+        ({"store": "disk:/folder"}, "disk:/folder"),
+        ({"store": "disk:///folder?siz=3"}, "'siz'"),
+        ({"store": "disk:///folder?size=much"}, "'much'"),
+        ({"store": "disk://host/folder"}, "no host"),
+        ({"store": "memory://name"}, "memory://name"),
+        ({"store": ""}, "needs a name"),
+        ({"store": 5}, "5"),
+        ({"sture": "memory://"}, "'sture'"),
+        ({"executor": 5}, "executor"),
+        ({"policy": object()}, "object"),
+        ({"bus": "bus"}, "MessageBus"),
+        ({"state": 5}, "state"),
+        ({"enabled": "no"}, "'no'"),
+    ],
+)
+def test_a_bad_setting_is_one_line_and_changes_nothing(
+    setting: dict[str, Any], culprit: str
+) -> None:
+    before = engine()
+    with pytest.raises(ConfigurationError) as caught:
+        configure(**setting)
+    assert culprit in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert engine() is before
+
+
+def test_the_environment_names_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CASCADE_STORE", str(tmp_path / "named"))
+    monkeypatch.chdir(tmp_path)
+
+    @cached
+    def one() -> int:
+        return 1
+
+    assert one() == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["named"]
+
+
+def test_a_bad_store_in_the_environment_costs_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CASCADE_STORE", "ftp://host/store")
+
+    @cached
+    def one() -> int:
+        return 1
+
+    with pytest.warns(CacheWarning, match="CASCADE_STORE is wrong: store scheme 'ftp'"):
+        assert one() == 1
+    seen = statuses()
+    assert one() == 1
+    configure(store=InMemoryCacheBackend())
+    assert one() == 1
+    assert seen == [Status.BYPASS, Status.MISS]
