@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import reprlib
 import secrets
 import time
 from collections.abc import Sequence
@@ -37,6 +36,7 @@ from cascade_nb.policies.adapted import NoLock, as_task_policy
 from cascade_nb.protocols import CachePolicy, Executor, Lock, StateBackend, TaskPolicy
 from cascade_nb.records import Entry, Reads
 from cascade_nb.tasks import Bypass, Hit, Miss, Outcome, Report, Status, Task
+from cascade_nb.wording import ShortRepr
 
 T = TypeVar("T")
 
@@ -402,7 +402,7 @@ def preview(value: Any) -> str:
     return text if len(text) <= PREVIEW_LENGTH else text[: PREVIEW_LENGTH - 1] + "…"
 
 
-_short_repr = reprlib.Repr()
+_short_repr = ShortRepr()
 _short_repr.maxstring = _short_repr.maxother = PREVIEW_LENGTH
 _short_repr.maxlong = PREVIEW_LENGTH
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Collection, Sequence
+from itertools import islice
+from typing import Any
 
 from cascade_nb.tasks import Status
 from cascade_nb.units import human_seconds
@@ -35,6 +38,37 @@ def text_table(
         ).rstrip()
         for row in [header, *rows]
     )
+
+
+class ShortRepr(reprlib.Repr):
+    """As `reprlib.Repr`, but quick however large a value is: what is left out is not looked at."""
+
+    # reprlib spells these out in full before it cuts them, and sorts all of a dict or set.
+
+    def repr_int(self, x: int, level: int) -> str:
+        """The digits; of a number that Python would not spell out, how long it is."""
+        if x.bit_length() > 4 * self.maxlong:
+            return f"<int of {x.bit_length():,} bits>"
+        return super().repr_int(x, level)
+
+    def repr_bytes(self, x: bytes | bytearray, level: int) -> str:
+        """The beginning."""
+        text = repr(x[: self.maxother])
+        return text if len(x) <= self.maxother else f"{text[: self.maxother - 3]}..."
+
+    repr_bytearray = repr_bytes
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        """The first items."""
+        return super().repr_dict(dict(islice(x.items(), self.maxdict + 1)), level)
+
+    def repr_set(self, x: set[Any], level: int) -> str:
+        """Some items."""
+        return super().repr_set(set(islice(x, self.maxset + 1)), level)
+
+    def repr_frozenset(self, x: frozenset[Any], level: int) -> str:
+        """Some items."""
+        return super().repr_frozenset(frozenset(islice(x, self.maxfrozenset + 1)), level)
 
 
 def plural(count: int, noun: str) -> str:

@@ -225,6 +225,16 @@ def test_an_item_changed_after_it_was_yielded_is_not_stored(reports: list[Report
     assert list(boxes()) == [[1], [2]]
 
 
+def test_numbers_too_long_to_spell_out(reports: list[Report]) -> None:
+    @cached
+    def same(x: int) -> int:
+        return x
+
+    assert same(10**5000) == same(10**5000) == 10**5000
+    assert same(10**5001) == 10**5001
+    assert [r.status for r in reports] == [Status.MISS, Status.HIT, Status.MISS]
+
+
 async def test_async_generators() -> None:
     steps: list[int] = []
 

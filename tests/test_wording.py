@@ -1,7 +1,46 @@
+import itertools
+
 import pytest
 
 from cascade_nb.tasks import Status
-from cascade_nb.wording import one_line, plural, short_cid, text_table, time_spent
+from cascade_nb.wording import (
+    ShortRepr,
+    one_line,
+    plural,
+    short_cid,
+    text_table,
+    time_spent,
+)
+
+
+class Unread:
+    """Something that nobody may look at."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __repr__(self):
+        raise AssertionError
+
+    def __lt__(self, other):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b"abc", "b'abc'"),
+        (bytes(10**6), r"b'\x00\x00\x00\x00\x00\x00\..."),
+        (12, "12"),
+        (1 << 20_000, "<int of 20,001 bits>"),
+        ({"b": 1, "a": 2}, "{'a': 2, 'b': 1}"),
+        ({i: i if i < 4 else Unread(i) for i in range(9)}, "{0: 0, 1: 1, 2: 2, 3: 3, ...}"),
+        ({3, 1, 2}, "{1, 2, 3}"),
+    ],
+    ids=itertools.count(),
+)
+def test_short_texts_of_values_look_at_no_more_than_they_show(value, text):
+    assert ShortRepr().repr(value) == text
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from cascade_nb.backends.buffers import joined
+from cascade_nb.backends.buffers import as_bytes, joined
 from cascade_nb.errors import BackendError, ConfigurationError
 from cascade_nb.loop import from_guest, in_thread
 from cascade_nb.protocols import Bytes, CacheBackend, KeepsBytes
@@ -39,7 +39,7 @@ class PlainStore:
 
     async def write_content(self, cid: str, pieces: Sequence[Bytes]) -> None:
         """Store the content as one bytes object."""
-        data = await in_thread(b"".join, [memoryview(piece) for piece in pieces])
+        data = await in_thread(as_bytes, pieces)
         await self._set(f"content:{cid}", data, None)
 
     async def has_content(self, cid: str) -> bool:

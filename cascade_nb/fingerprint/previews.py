@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-import reprlib
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
+from cascade_nb.wording import ShortRepr
+
 _LENGTH = 80
+# Of a container this many items are judged, which is more than are shown.
+_LOOKED_AT = 20
 _SECRET = re.compile(
     r"secret|token|passw|pwd|api_?key|access_?key|credential|auth|private|cookie|bearer|_key$"
     r"|^key$|dsn|conn(ection)?_?str",
@@ -29,7 +33,7 @@ _SHOWN_TYPES = (
     frozenset,
 )
 
-_short = reprlib.Repr()
+_short = ShortRepr()
 _short.maxstring = _short.maxother = _LENGTH
 _short.maxlevel = 3
 
@@ -72,9 +76,9 @@ def _is_plain(value: Any, depth: int) -> bool:
     if type(value) not in _SHOWN_TYPES:
         return False
     if isinstance(value, dict):
-        items = [*list(value)[:6], *list(value.values())[:6]]
+        items = [*islice(value, _LOOKED_AT), *islice(value.values(), _LOOKED_AT)]
     elif isinstance(value, list | tuple | set | frozenset):
-        items = list(value)[:8]
+        items = list(islice(value, _LOOKED_AT))
     else:
         return True
     return depth > 0 and all(_is_plain(item, depth - 1) for item in items)
@@ -82,10 +86,11 @@ def _is_plain(value: Any, depth: int) -> bool:
 
 def _holds_secret(value: Any, depth: int) -> bool:
     if isinstance(value, dict):
-        named = any(isinstance(name, str) and looks_secret(name) for name in value)
-        return named or (depth > 0 and any(_holds_secret(v, depth - 1) for v in value.values()))
+        names, parts = islice(value, _LOOKED_AT), islice(value.values(), _LOOKED_AT)
+        named = any(isinstance(name, str) and looks_secret(name) for name in names)
+        return named or (depth > 0 and any(_holds_secret(part, depth - 1) for part in parts))
     if isinstance(value, list | tuple):
-        return depth > 0 and any(_holds_secret(item, depth - 1) for item in value[:100])
+        return depth > 0 and any(_holds_secret(item, depth - 1) for item in value[:_LOOKED_AT])
     return False
 
 

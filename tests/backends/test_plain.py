@@ -82,3 +82,11 @@ async def test_states_are_kept():
     await backend.set_state("task", "Running")
     await backend.set_state("task", "Succeeded")
     assert await backend.get_state("task") == "Succeeded"
+
+
+async def test_a_backend_is_given_plain_bytes():
+    backend = DictBackend()
+    pieces = [b"ab", bytearray(b"cd"), memoryview(bytearray(b"efgh")).cast("H")]
+    await as_store(backend).write_content("cid", pieces)
+    assert backend.kept == {"content:cid": b"abcdefgh"}
+    assert type(backend.kept["content:cid"]) is bytes
