@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
@@ -19,14 +19,16 @@ from traitlets import Bool, TraitError, Unicode, validate
 
 from cascade_nb.config import configure
 from cascade_nb.errors import ConfigurationError
-from cascade_nb.notebook import badge, effects
-from cascade_nb.notebook.body import parse
-from cascade_nb.notebook.capture import unrecorded
-from cascade_nb.notebook.cell import Cell, Wishes
+from cascade_nb.notebook.effects import may_seed
 from cascade_nb.notebook.tracebacks import CleanTracebacks
 from cascade_nb.notebook.transformer import TopLevel
 from cascade_nb.tasks import Options, Retry
 from cascade_nb.units import parse_duration
+
+if TYPE_CHECKING:
+    from cascade_nb.notebook.cell import Cell, Wishes
+
+# What runs a cell is loaded when the first one runs: `%load_ext` is in everybody's first cell.
 
 
 @magics_class
@@ -117,12 +119,18 @@ class CascadeMagics(Magics):
         run_verb(self.shell, line)
 
     def _opened(self, line: str, cell: str) -> tuple[Cell, bool]:
+        from cascade_nb.notebook.body import parse
+        from cascade_nb.notebook.cell import Cell
+
         wishes, quiet = parse_wishes(line)
         body = parse(self.shell, cell, raw_cell=self._top_level.raw_cell)
         seeded = self._top_level.has_seeded or self._modules_may_seed()
         return Cell(self.shell, body, wishes, seeded=seeded), quiet
 
     def _show_badge(self, run: Cell, quiet: bool) -> None:
+        from cascade_nb.notebook import badge
+        from cascade_nb.notebook.capture import unrecorded
+
         if run.report is not None and self.badges and not quiet:
             with unrecorded():
                 badge.show(run.report)
@@ -143,7 +151,7 @@ def _file_may_seed(path: str) -> bool:
     if "site-packages" in path:
         return False
     try:
-        return effects.may_seed(Path(path).read_text(encoding="utf-8", errors="replace"))
+        return may_seed(Path(path).read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return False
 
@@ -154,6 +162,8 @@ def parse_wishes(line: str) -> tuple[Wishes, bool]:
     Raises:
         UsageError: an option is not known or has a bad value.
     """
+    from cascade_nb.notebook.cell import Wishes
+
     try:
         given = CascadeMagics.cascade.parser.parse_args(_words(line))
         retry = Retry(max_attempts=1 if given.retry is None else given.retry)
