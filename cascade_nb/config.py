@@ -147,17 +147,19 @@ def open_store(store: str | os.PathLike[str] | CacheBackend | None = None) -> Ca
     if not separator:
         return _disk(_checked_path(store), {})
     url = urlsplit(store)
+    # Messages show no more of a URL than this: the rest may be a name and password.
+    shown = f"{scheme}://"
     options = dict(parse_qsl(url.query, keep_blank_values=True))
     if scheme == "memory":
         from cascade_nb.backends.memory import InMemoryCacheBackend
 
-        _refuse_options(store, options)
+        _refuse_options(shown, options)
         if url.netloc or url.path:
-            raise ConfigurationError(f"store {store!r}: one in memory has no name; use memory://")
+            raise ConfigurationError("a store in memory has no name: write memory://")
         return InMemoryCacheBackend()
     if scheme == "disk":
         if not url.path:
-            raise ConfigurationError(f"store {store!r} names no folder: disk:///path")
+            raise ConfigurationError(f"store {shown} names no folder: write disk:///path")
         return _disk(_path_of(url.netloc, url.path), options)
     raise ConfigurationError(
         f"store scheme {scheme!r} is not known; use memory://, a path, or disk:///path?size=20GB"
@@ -221,7 +223,8 @@ def _checked_path(text: str) -> Path:
     if not text.strip():
         raise ConfigurationError("a store needs a name: memory://, a path, or disk:///path")
     if re.match(r"[a-z]{2,}:/", text):
-        raise ConfigurationError(f"store {text!r} is neither a path nor a URL, which has ://")
+        scheme = text.partition(":")[0]
+        raise ConfigurationError(f"{scheme}:/ begins neither a path nor a URL: write {scheme}://")
     return Path(text).expanduser()
 
 
@@ -233,13 +236,13 @@ def _path_of(netloc: str, path: str) -> Path:
     elif text.startswith("/~/"):
         text = text[1:]
     elif netloc:
-        raise ConfigurationError(f"a disk store has no host: write disk:///{netloc}{text}")
+        raise ConfigurationError("a disk store has no host: write disk:///path, with three slashes")
     return Path(text).expanduser()
 
 
 def _refuse_options(store: str, options: dict[str, str]) -> None:
     if options:
-        raise ConfigurationError(f"store {store!r} has no option {sorted(options)[0]!r}")
+        raise ConfigurationError(f"store {store} has no option {sorted(options)[0]!r}")
 
 
 def _announce(made: Engine) -> None:

@@ -410,7 +410,8 @@ _short_repr.maxlong = PREVIEW_LENGTH
 def _failed(doing: str, task: Task, error: Exception) -> Bypass:
     """A policy raised what it must not; the computation goes on all the same."""
     logger.error("%s %s failed", doing, task.name, exc_info=error)
-    reason = f"{doing} failed: {describe_error(error)}"
+    # The text of a stranger's error may hold an address or a password; it is in the log.
+    reason = f"{doing} failed: {type(error).__name__}"
     warn_once(f"{task.name} was not cached: {reason}", (doing, task.name, type(error)))
     return Bypass(reason)
 

@@ -54,11 +54,11 @@ def test_a_later_call_changes_only_what_it_names(tmp_path: Path) -> None:
     [
         ({"store": "ftp://host"}, "'ftp'"),
         ({"store": "disk://"}, "names no folder"),
-        ({"store": "disk:/folder"}, "disk:/folder"),
+        ({"store": "disk:/folder"}, "disk://"),
         ({"store": "disk:///folder?siz=3"}, "'siz'"),
         ({"store": "disk:///folder?size=much"}, "'much'"),
         ({"store": "disk://host/folder"}, "no host"),
-        ({"store": "memory://name"}, "memory://name"),
+        ({"store": "memory://name"}, "no name"),
         ({"store": ""}, "needs a name"),
         ({"store": 5}, "5"),
         ({"sture": "memory://"}, "'sture'"),
@@ -78,6 +78,22 @@ def test_a_bad_setting_is_one_line_and_changes_nothing(
     assert culprit in str(caught.value)
     assert "\n" not in str(caught.value)
     assert engine() is before
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "disk://me:sesame@host/folder",
+        "disk:///folder?token=sesame",
+        "memory://me:sesame@host",
+        "redi://me:sesame@host",
+        "redis:/me:sesame@host",
+    ],
+)
+def test_a_bad_url_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        configure(store=url)
+    assert "sesame" not in str(caught.value)
 
 
 def test_the_environment_names_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from cascade_nb.backends.folder import WAY_OUT
 from cascade_nb.backends.open_store import OpenStore, is_busy
 from cascade_nb.backends.outages import Breaker, map_errors
 from cascade_nb.backends.rows import CONTENT, NOTE, RECORD, OnFile
-from cascade_nb.errors import BackendError
+from cascade_nb.errors import BackendError, ConfigurationError
 from cascade_nb.loop import in_thread
 from cascade_nb.protocols import Bytes, Lock
 from cascade_nb.units import parse_size
@@ -51,7 +51,7 @@ class DiskCacheBackend(ValueFace):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, size: int | str = "20GB") -> None:
-        self.path = os.path.abspath(os.path.expanduser(os.fspath(path)))
+        self.path = _checked_path(path)
         self.limit = parse_size(size)
         self._store: OpenStore | None = None
         self._closing: weakref.finalize[[], DiskCacheBackend] | None = None
@@ -239,6 +239,16 @@ class DiskCacheBackend(ValueFace):
         if stopped:
             self._rest.callback(lock.release)
         return stopped
+
+
+def _checked_path(path: str | os.PathLike[str]) -> str:
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigurationError(f"a disk store lies at a path, not at {path!r}")
+    text = os.fspath(path)
+    # An empty path would be the working folder, where nothing is to be written unasked.
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise ConfigurationError(f"a disk store cannot lie at {text!r}")
+    return os.path.abspath(os.path.expanduser(text))
 
 
 def _encoded(key: str) -> bytes:

@@ -152,4 +152,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _reason(error: Exception) -> str:
-    return f"{type_name(type(error))}: {error}"
+    # What pickle itself says names types; what a class of the user's raises may quote its values.
+    if type(error) in (TypeError, pickle.PicklingError, RecursionError):
+        return f"{type_name(type(error))}: {error}"
+    return type_name(type(error))

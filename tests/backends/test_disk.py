@@ -78,6 +78,11 @@ class TestFolder:
         with pytest.raises(ConfigurationError, match="size must be positive"):
             DiskCacheBackend(folder, size=size)
 
+    @pytest.mark.parametrize("path", [None, 5, b"bytes", "", "a\0b"])
+    def test_a_bad_path_is_refused(self, path):
+        with pytest.raises(ConfigurationError, match="disk store"):
+            DiskCacheBackend(path)
+
     async def test_results_are_there_in_the_next_session(self, folder):
         first = DiskCacheBackend(folder)
         cid = await keep(first, KEY, LARGE)
