@@ -83,7 +83,7 @@ def configure(**changes: Any) -> Engine:
 def engine() -> Engine:
     """The session's engine; made at the first call, from CASCADE_STORE or the default store.
 
-    A CASCADE_STORE that names no store is warned of, and nothing is cached: computations go on.
+    Where that is no store it is warned of, and nothing is cached: computations go on.
     """
     global _engine
     made = _engine
@@ -97,7 +97,8 @@ def engine() -> Engine:
         except ConfigurationError as error:
             from cascade_nb.policies.none import NoCache
 
-            reason = f"{STORE_VARIABLE} is wrong: {error}"
+            named = os.environ.get(STORE_VARIABLE)
+            reason = f"{STORE_VARIABLE} is wrong: {error}" if named else str(error)
             warn_once(f"nothing is cached: {reason}", (STORE_VARIABLE, str(error)))
             made = _make_engine(replace(_settings, policy=NoCache(reason)))
         _engine = made
@@ -167,14 +168,18 @@ def open_store(store: str | os.PathLike[str] | CacheBackend | None = None) -> Ca
 
 
 def default_store() -> Path:
-    """The folder for results in the user's cache folder, as the platform has it."""
+    """The folder for results in the user's cache folder, as the platform has it.
+
+    Raises:
+        ConfigurationError: the user has no home.
+    """
     if sys.platform == "darwin":
-        caches = Path.home() / "Library" / "Caches"
+        caches = "~/Library/Caches"
     elif sys.platform == "win32":
-        caches = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        caches = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
     else:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "cascade-nb"
+        caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return _expanded(caches) / "cascade-nb"
 
 
 def _make_engine(wanted: Settings) -> Engine:
@@ -225,7 +230,16 @@ def _checked_path(text: str) -> Path:
     if re.match(r"[a-z]{2,}:/", text):
         scheme = text.partition(":")[0]
         raise ConfigurationError(f"{scheme}:/ begins neither a path nor a URL: write {scheme}://")
-    return Path(text).expanduser()
+    return _expanded(text)
+
+
+def _expanded(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"there is no home folder for {text!r}: name a store with {STORE_VARIABLE}"
+        ) from error
 
 
 def _path_of(netloc: str, path: str) -> Path:
@@ -237,7 +251,7 @@ def _path_of(netloc: str, path: str) -> Path:
         text = text[1:]
     elif netloc:
         raise ConfigurationError("a disk store has no host: write disk:///path, with three slashes")
-    return Path(text).expanduser()
+    return _expanded(text)
 
 
 def _refuse_options(store: str, options: dict[str, str]) -> None:

@@ -60,6 +60,7 @@ def test_a_later_call_changes_only_what_it_names(tmp_path: Path) -> None:
         ({"store": "disk://host/folder"}, "no host"),
         ({"store": "memory://name"}, "no name"),
         ({"store": ""}, "needs a name"),
+        ({"store": "~nobody-of-this-name/store"}, "no home folder"),
         ({"store": 5}, "5"),
         ({"sture": "memory://"}, "'sture'"),
         ({"executor": 5}, "executor"),
@@ -106,6 +107,20 @@ def test_the_environment_names_the_store(tmp_path: Path, monkeypatch: pytest.Mon
 
     assert one() == 1
     assert [path.name for path in tmp_path.iterdir()] == ["named"]
+
+
+def test_without_a_home_the_answer_comes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(path: Path) -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+
+    @cached
+    def one() -> int:
+        return 1
+
+    with pytest.warns(CacheWarning, match="no home folder"):
+        assert one() == 1
 
 
 def test_a_bad_store_in_the_environment_costs_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
