@@ -86,19 +86,21 @@ def _parse(pem: bytes) -> SigningKey:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    path = folder() / _NAME
     try:
         private = serialization.load_ssh_private_key(pem, password=None)
     except Exception as error:  # cryptography's range over half a dozen unrelated types
-        raise StrongboxError(
-            f"{path} is damaged or has a passphrase, and is not used; delete it", cause=path
-        ) from error
+        raise _unfit("is damaged or has a passphrase, and is not used; delete it") from error
     if not isinstance(private, Ed25519PrivateKey):
-        raise StrongboxError(f"{path} is no Ed25519 key and is not used; delete it", cause=path)
+        raise _unfit("is no Ed25519 key and is not used; delete it")
     public = private.public_key().public_bytes(
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
     return SigningKey(private, public.decode())
+
+
+def _unfit(why: str) -> StrongboxError:
+    path = folder() / _NAME
+    return StrongboxError(f"{path} {why}", cause=path)
 
 
 def _write_public(line: str) -> None:

@@ -150,6 +150,19 @@ def test_an_unfit_key_is_neither_used_nor_overwritten(fault: str) -> None:
     assert path.read_bytes() == content
 
 
+def test_without_a_home_a_session_key_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("JUPYTER_DATA_DIR")
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.warns(CacheWarning, match="no home folder"):
+        signed = sign_record(RECORD)
+    assert verify_signature(signed)
+    assert sign_record(RECORD).producer == signed.producer
+
+
 def test_one_warning_serves_secret_and_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from cascade_nb.trust.secret import seal
 
