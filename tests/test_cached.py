@@ -646,3 +646,29 @@ def test_the_store_is_the_one_that_the_environment_names(
     assert (tmp_path / "named").is_dir()
     store = engine().policy.store  # type: ignore[union-attr]
     assert isinstance(store, DiskCacheBackend)
+
+
+async def test_a_backend_of_two_methods_forgets_too() -> None:
+    class Plain:
+        def __init__(self) -> None:
+            self.kept: dict[str, Any] = {}
+
+        async def get(self, key: str) -> Any | None:
+            return self.kept.get(key)
+
+        async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
+            self.kept[key] = value
+
+    configure(store=Plain())
+
+    @cached
+    def one() -> int:
+        return 1
+
+    one()
+    assert await one.forget()
+    assert await one.peek() is None
+    assert not await one.forget()
+    one()
+    one()
+    assert (one.stats.misses, one.stats.hits) == (2, 1)

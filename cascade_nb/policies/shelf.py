@@ -26,6 +26,8 @@ T = TypeVar("T")
 INLINE_BYTES = 256 * 1024
 # What is kept near: so many records and contents, of at most so many bytes each.
 _NEAR_ITEMS, _NEAR_BYTES = 1024, 16 * 1024
+# What lies in place of a record in a store that can only get and set.
+_FORGOTTEN = b""
 
 
 # A decoded value of one of these types may be handed out again and again.
@@ -67,7 +69,7 @@ class Shelf:
             if known is not None:
                 return known
         envelope = await self.store.read_record(key)
-        if envelope is None:
+        if envelope is None or envelope == _FORGOTTEN:
             return None
         data = trust.unseal(envelope)
         if data is None:
@@ -128,7 +130,11 @@ class Shelf:
         """Remove a record, and contents that no other needs; whether there was one."""
         if isinstance(self.store, Forgets):
             return await self.store.delete_record(key)
-        return False
+        found = await self.store.read_record(key)
+        if not found:
+            return False
+        await self.store.write_record(key, _FORGOTTEN, None)
+        return True
 
 
 def _value_name(claim: Claim) -> str:
