@@ -59,6 +59,7 @@ class CellCode:
     roots: tuple[Root, ...] = field(repr=False)
     imports: tuple[Use, ...] = field(repr=False)
     environment: tuple[str, ...] = field(repr=False)
+    attributes: frozenset[str] = field(repr=False)
     reads_documents: bool = field(repr=False)
 
 
@@ -101,6 +102,7 @@ def _analysed(source: str, tree: ast.Module) -> CellCode:
         roots=tuple(Root(name, uses) for name, uses in by_root.items()),
         imports=(*reader.imports.values(), *imported),
         environment=tuple(sorted(reader.environment)),
+        attributes=frozenset(reader.attributes),
         reads_documents=docstrings or annotations,
     )
 

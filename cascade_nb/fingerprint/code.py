@@ -56,6 +56,7 @@ class CodeFacts:
     frees: tuple[Root, ...]
     imports: tuple[Use, ...]
     environment: tuple[str, ...]
+    attributes: frozenset[str]
     risks: tuple[Risk, ...]
     reads_documents: bool
 
@@ -104,6 +105,7 @@ def _of_source(code: CodeType, piece: Piece) -> CodeFacts:
         reader.uses.values(),
         imports=tuple(reader.imports.values()),
         environment=tuple(sorted(reader.environment)),
+        attributes=frozenset(reader.attributes),
         risks=tuple(reader.risks),
         reads_documents=docstrings or annotations,
     )
@@ -116,6 +118,7 @@ def _facts_from(
     *,
     imports: tuple[Use, ...] = (),
     environment: tuple[str, ...] = (),
+    attributes: frozenset[str],
     risks: tuple[Risk, ...] = (),
     reads_documents: bool,
 ) -> CodeFacts:
@@ -128,6 +131,7 @@ def _facts_from(
         frees=frees,
         imports=imports + imported,
         environment=environment,
+        attributes=attributes,
         risks=risks,
         reads_documents=reads_documents,
     )
@@ -179,6 +183,7 @@ def _of_bytecode(code: CodeType) -> CodeFacts:
         uses.values(),
         risks=_bytecode_risks(code),
         environment=_environment_of(code),
+        attributes=frozenset(_names_in(code) | _texts_in(code)),
         reads_documents=not words.isdisjoint(_DOCSTRING_READERS | _ANNOTATION_READERS),
     )
 

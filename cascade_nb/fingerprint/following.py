@@ -13,24 +13,27 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
-from cascade_nb.fingerprint import classes, origin
+from cascade_nb.fingerprint import classes, origin, patches
 from cascade_nb.fingerprint.code import CodeFacts, Root, facts_of
 from cascade_nb.fingerprint.origin import Owner
 from cascade_nb.fingerprint.ownership import (
     FOLLOWED_KINDS,
     code_name,
+    inside,
     is_cached,
     is_followed,
     is_known_by_name,
+    is_mock,
     is_shells_own,
     name_of,
     owner_of_function,
 )
+from cascade_nb.fingerprint.patches import Patch
 from cascade_nb.fingerprint.scopes import Use
 
 _MISSING: Any = object()
@@ -60,15 +63,16 @@ class reading:  # noqa: N801 - a context manager, and quicker than one made of a
 
     Nothing is reached by the names in `ignore`, nor by dotted names that begin with one of them.
     Docstrings and annotations count where `documents`; else `asked` tells whether code was met
-    that asks about them.
+    that asks about them. `attributes` are the names of those that the code met so far uses.
     """
 
-    __slots__ = ("_token", "asked", "documents", "ignore")
+    __slots__ = ("_token", "asked", "attributes", "documents", "ignore")
 
     def __init__(self, *, ignore: frozenset[str] = frozenset(), documents: bool = False) -> None:
         self.ignore = ignore
         self.documents = documents
         self.asked = False
+        self.attributes: list[frozenset[str]] = []
 
     def __enter__(self) -> reading:
         self._token = _reading.set(self)
@@ -144,11 +148,28 @@ class Found:
             self.imports(function.__globals__, facts.imports)
         if facts.environment:
             self.environment(facts.environment)
+        if facts.attributes:
+            self.attributes(facts.attributes)
         self._carried(function, facts.frees)
         if self._documented:
             self._documents(function, facts.name)
         elif facts.reads_documents and self._reading is not None:
             self._reading.asked = True
+
+    def attributes(self, names: frozenset[str]) -> None:
+        """What the user has put on installed classes under names of attributes."""
+        if self._reading is not None:
+            self._reading.attributes.append(names)
+        for patch in patches.of_names(names):
+            self.patch(patch)
+
+    def patch(self, patch: Patch) -> None:
+        """Something that the user has put on an installed class."""
+        label, value, _ = patch
+        if isinstance(value, FunctionType):
+            self.items.append(Reached(f"helper {label}", "helper", value))
+        else:
+            self.thing(label, value, "attribute", None, Use(label))
 
     def _carried(self, function: FunctionType, frees: Sequence[Root]) -> None:
         if function.__closure__:
@@ -298,10 +319,8 @@ class Found:
             self.items.append(Reached(f"global {name}", "global", value, None, use.line))
             return
         known = ".".join((owner.__name__, *attributes[index - 1 :]))
-        # A mock in the place of what is named is another thing. What a lazy module has not loaded
-        # yet counts by the same name before and after.
-        mocked = " mock" if type(value).__module__ == "unittest.mock" else ""
-        label = f"name {'.'.join((display or use.root, *attributes))}{mocked}"
+        # What a lazy module has not loaded yet counts by the same name before and after.
+        label = f"name {'.'.join((display or use.root, *attributes))}"
         self.items.append(Reached(label, "name", known, None, use.line, use.bare_call))
 
     def _is_patched(self, value: Any) -> bool:
@@ -314,6 +333,8 @@ class Found:
             return self._is_patched(value.func)
         if isinstance(value, MethodType):
             return self._is_patched(value.__func__)
+        if is_mock(value):
+            return True
         module = getattr(value, "__module__", None)
         return isinstance(module, str) and origin.owner_of_module(module) is Owner.USER
 
@@ -427,40 +448,11 @@ class Found:
 
     def wrapper(self, obj: Any) -> None:
         """What functools, the builtin decorators and ourselves make of functions."""
-        for name, value in _inside(obj):
+        for name, value in inside(obj):
             if isinstance(value, ModuleType):
                 self._whole_module(value, Use(name), name)
             else:
                 self.thing(name, value, "attribute", (id(obj), name), Use(name))
-
-
-def _inside(obj: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(obj, MethodType):
-        yield "function", obj.__func__
-        yield "self", obj.__self__
-    elif isinstance(obj, functools.partial | functools.partialmethod):
-        yield "function", obj.func
-        yield "arguments", obj.args
-        yield "keywords", dict(obj.keywords)
-    elif isinstance(obj, property):
-        yield from (
-            (name, function)
-            for name, function in (("get", obj.fget), ("set", obj.fset), ("delete", obj.fdel))
-            if function is not None
-        )
-    elif isinstance(obj, functools.cached_property):
-        yield "function", obj.func
-    elif isinstance(obj, functools.singledispatchmethod):
-        yield "dispatcher", obj.dispatcher
-    elif isinstance(obj, (staticmethod, classmethod)):
-        yield "function", obj.__func__
-    else:
-        yield "function", obj.__wrapped__
-        parts = getattr(obj, "__cascade_key_parts__", None)
-        if parts:
-            yield "options", dict(parts)
-        if is_cached(obj) and "__self__" in vars(obj):
-            yield "self", obj.__self__
 
 
 def _import(name: str) -> ModuleType | None:

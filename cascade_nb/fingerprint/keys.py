@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from cascade_nb.errors import FingerprintError
-from cascade_nb.fingerprint import origin, previews, risks
+from cascade_nb.fingerprint import origin, patches, previews, risks
 from cascade_nb.fingerprint.following import is_ignored
 from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.reach import (
@@ -29,6 +29,7 @@ from cascade_nb.fingerprint.reach import (
     own_digest,
     reached_by,
     reached_in,
+    reached_inside,
     reading,
     risks_of,
 )
@@ -125,7 +126,7 @@ def cell_key(
         assembly.parts["code"] = code.digest
         assembly.tree = code.tree
         assembly.risks += code.risks
-        found = reached_in(namespace, code.roots, code.imports, code.environment)
+        found = reached_in(namespace, code.roots, code.imports, code.environment, code.attributes)
         for item in found:
             name = item.label.partition(" ")[2]
             if item.kind == "global" and inputs is not None and name not in inputs:
@@ -137,7 +138,9 @@ def cell_key(
         for label, value in (extra or {}).items():
             assembly.value(label, value)
 
-    return _assembled(take_in, ignore, budget, documents=code.reads_documents).key(version, reads)
+    documents = code.reads_documents
+    assembly = _assembled(take_in, ignore, budget, documents=documents, thorough=True)
+    return assembly.key(version, reads)
 
 
 def _assembled(
@@ -146,17 +149,25 @@ def _assembled(
     budget: int | None,
     *,
     documents: bool = False,
+    thorough: bool = False,
 ) -> _Assembly:
     """What `take_in` begins with and all that follows from it.
 
-    Where any code in it asks about docstrings or annotations, all of them count.
+    Where any code in it asks about docstrings or annotations, all of them count. What the user has
+    put on installed classes is looked for where such may be met.
     """
     assembly = _Assembly(budget)
     with reading(ignore=ignore, documents=documents) as state:
         take_in(assembly)
         assembly.follow()
+        patched = bool(assembly.packages)
+        while patched and not state.asked:
+            names = frozenset().union(*state.attributes)
+            if patches.find(assembly.packages, names, thorough=thorough):
+                return _assembled(take_in, ignore, budget, documents=documents, thorough=thorough)
+            patched = assembly.take_patches()
     if state.asked:
-        return _assembled(take_in, ignore, budget, documents=True)
+        return _assembled(take_in, ignore, budget, documents=True, thorough=thorough)
     return assembly
 
 
@@ -182,7 +193,9 @@ class _Assembly:
         self.risks: list[Risk] = []
         self.tree: ast.Module | None = None
         self._budget = budget
+        self.packages: set[str] = set()
         self._queue: list[tuple[str, Any]] = []
+        self._followed = 0
         self._labels: dict[Any, str] = {}
         self._bindings: list[str] = []
         self._mutables: dict[int, list[str]] = {}
@@ -203,10 +216,20 @@ class _Assembly:
 
     def follow(self) -> None:
         """Take in all that what is queued can reach."""
-        for label, code in self._queue:
+        while self._followed < len(self._queue):
+            label, code = self._queue[self._followed]
+            self._followed += 1
             self.risks += risks_of(code)
             for item in reached_by(code):
                 self.take(label, item)
+
+    def take_patches(self) -> bool:
+        """Take in what the user has put into the packages met so far; whether it was anything."""
+        known = len(self._queue), len(self._values), len(self.packages)
+        for item in reached_inside(self.packages):
+            self.take("packages", item)
+        self.follow()
+        return known != (len(self._queue), len(self._values), len(self.packages))
 
     def take(self, source: str, item: Reached) -> None:
         """Take in one thing that the code labelled `source` reaches."""
@@ -220,8 +243,10 @@ class _Assembly:
                 self._queue.append((target, item.value))
         elif kind == "name":
             target = item.value
+            self.packages.add(target.partition(".")[0])
             self._name(item)
         elif kind == "distribution":
+            self.packages |= origin.packages_of(item.label)
             self.parts[f"distribution {item.label}"] = _text_digest(item.value)
             self._values[f"distribution {item.label}"] = item.value
             return
@@ -288,6 +313,7 @@ class _Assembly:
         except FingerprintError as error:
             raise _explained(error, label, value) from error
         self.parts[label] = walked.digest
+        self.packages |= walked.packages
         self._values[label] = value
         if walked.distributions:
             for name in walked.distributions:

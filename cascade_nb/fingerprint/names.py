@@ -10,6 +10,7 @@ no analysis can follow.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,15 +28,18 @@ from cascade_nb.fingerprint.scopes import (
     imported_name,
 )
 
+_WORD = re.compile(r"[^\W\d]\w*")
+
 
 class Reader(FlowVisitor):
-    """Collects, over the visited code, uses, literal environment variables and risks."""
+    """Collects, over the visited code, uses, attributes, environment variables and risks."""
 
     def __init__(self, class_name: str | None = None, *, annotations: bool = False) -> None:
         super().__init__(class_name)
         self.uses: dict[Use, Use] = {}
         self.imports: dict[Use, Use] = {}
         self.environment: dict[str, None] = {}
+        self.attributes: set[str] = set()
         self.risks: list[Risk] = []
         self._annotations = annotations
         self._known_environ: set[int] = set()
@@ -88,6 +92,7 @@ class Reader(FlowVisitor):
         if node.attr == "environ" and id(node) not in self._known_environ:
             self._environ_risk(node)
         root, attributes = dotted(node)
+        self.attributes.update(attributes)
         if root is None:
             self.generic_visit(node)
         elif isinstance(root, ast.Name):
@@ -95,6 +100,11 @@ class Reader(FlowVisitor):
             self.loaded(root.id, mangled, node.lineno, bare_call=bare_call)
         else:
             self.visit(root)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        # ``df.agg("clean")``, ``methodcaller("clean")``
+        if isinstance(node.value, str) and node.value.isidentifier():
+            self.attributes.add(node.value)
 
     def _environ_risk(self, node: ast.expr) -> None:
         self.risk(node, "os.environ", "environment variables are read under computed names")
@@ -218,6 +228,7 @@ class Reader(FlowVisitor):
         if text is None:
             self.risk(node, function.attr, "code is computed and cannot be followed")
         elif function.attr in ("query", "eval"):
+            self.attributes.update(_WORD.findall(text))
             for name in risks.names_in_query(text, columns=not is_pandas(function.value)):
                 self.loaded(name, (), node.lineno)
         elif not self.visit_text(text, node):

@@ -13,7 +13,6 @@ from cascade_nb.errors import CascadeError, FingerprintError
 from cascade_nb.fingerprint.columns import CODES
 from cascade_nb.fingerprint.instances import kind_of_instances
 from cascade_nb.fingerprint.kinds import BASES, EXACT, Kind, Opened, Opener
-from cascade_nb.fingerprint.origin import distributions_of
 from cascade_nb.fingerprint.reach import is_cached_type
 
 if TYPE_CHECKING:
@@ -107,9 +106,9 @@ def open_value(value: Any, walker: Walker) -> Opened:
         raise FingerprintError(reason) from error
 
 
-def distributions_of_types(types: set[type]) -> frozenset[str]:
-    """The installed distributions that define the given types."""
+def packages_of_types(types: set[type]) -> frozenset[str]:
+    """The top-level modules that define the given types."""
     if not types:
         return frozenset()
-    modules = {cls.__module__.partition(".")[0] for cls in types if isinstance(cls.__module__, str)}
-    return frozenset(name for module in modules for name, _ in distributions_of(module))
+    modules = {cls.__module__ for cls in types if isinstance(cls.__module__, str)}
+    return frozenset(module.partition(".")[0] for module in modules)

@@ -14,6 +14,7 @@ import os
 import site
 import sys
 import sysconfig
+from collections.abc import Set
 from importlib.machinery import EXTENSION_SUFFIXES
 from types import ModuleType
 
@@ -31,6 +32,7 @@ class Owner(enum.Enum):
 
 _OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SITE_NAMES = frozenset({"site-packages", "dist-packages"})
+_packages: dict[str, set[str]] = {}
 # Folders to which installers link the files of site-packages instead of copying them.
 _LINK_TARGETS = frozenset({"archive-v0", "pkgs"})
 
@@ -150,9 +152,17 @@ def distributions_of(module_name: str) -> tuple[tuple[str, str], ...]:
     known = _that_provides(top)
     names = [known] if known else packages_distributions().get(top)
     if not names:
+        _packages.setdefault(top, set()).add(top)
         version = getattr(sys.modules.get(top), "__version__", "unknown")
         return ((top, version if isinstance(version, str) else "unknown"),)
+    for name in names:
+        _packages.setdefault(name, set()).add(top)
     return tuple((name, version_of(name)) for name in sorted(set(names)))
+
+
+def packages_of(distribution: str) -> Set[str]:
+    """The top-level modules for which `distribution` was asked about."""
+    return _packages.get(distribution, frozenset())
 
 
 @functools.cache

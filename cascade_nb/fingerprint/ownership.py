@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Iterator
 from types import (
     BuiltinFunctionType,
     CodeType,
@@ -105,6 +106,36 @@ def is_cached(obj: object) -> bool:
     return str(type(obj).__module__).startswith("cascade_nb.") and hasattr(obj, "__wrapped__")
 
 
+def inside(obj: Any) -> Iterator[tuple[str, Any]]:
+    """What a wrapper holds, by names for people."""
+    if isinstance(obj, MethodType):
+        yield "function", obj.__func__
+        yield "self", obj.__self__
+    elif isinstance(obj, functools.partial | functools.partialmethod):
+        yield "function", obj.func
+        yield "arguments", obj.args
+        yield "keywords", dict(obj.keywords)
+    elif isinstance(obj, property):
+        yield from (
+            (name, function)
+            for name, function in (("get", obj.fget), ("set", obj.fset), ("delete", obj.fdel))
+            if function is not None
+        )
+    elif isinstance(obj, functools.cached_property):
+        yield "function", obj.func
+    elif isinstance(obj, functools.singledispatchmethod):
+        yield "dispatcher", obj.dispatcher
+    elif isinstance(obj, (staticmethod, classmethod)):
+        yield "function", obj.__func__
+    else:
+        yield "function", obj.__wrapped__
+        parts = getattr(obj, "__cascade_key_parts__", None)
+        if parts:
+            yield "options", dict(parts)
+        if is_cached(obj) and "__self__" in vars(obj):
+            yield "self", obj.__self__
+
+
 def name_of(obj: Any) -> str:
     """What installed code counts by: "module:qualname"."""
     if isinstance(obj, ModuleType):
@@ -154,6 +185,12 @@ def is_known_by_name(value: Any) -> bool:
         return False
     owner = origin.owner_of_module(module)
     return owner is not Owner.USER or origin.extension_digest(module) is not None
+
+
+def is_mock(obj: object) -> bool:
+    """Whether `obj` is one of the standard library's mocks, which whoever tests has put there."""
+    mock = sys.modules.get("unittest.mock")
+    return mock is not None and issubclass(type(obj), mock.NonCallableMock)
 
 
 def is_code(obj: object) -> bool:

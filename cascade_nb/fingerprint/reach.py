@@ -5,11 +5,11 @@ One level at a time, in an order that depends on the code alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
-from cascade_nb.fingerprint import classes
+from cascade_nb.fingerprint import classes, patches
 from cascade_nb.fingerprint.code import Root
 from cascade_nb.fingerprint.following import Found, Reached, reading, users_facts
 from cascade_nb.fingerprint.normal import digest, text
@@ -32,6 +32,7 @@ __all__ = [
     "own_digest",
     "reached_by",
     "reached_in",
+    "reached_inside",
     "reading",
     "risks_of",
 ]
@@ -89,10 +90,21 @@ def reached_in(
     roots: Sequence[Root],
     imports: Sequence[Use] = (),
     environment: Sequence[str] = (),
+    attributes: frozenset[str] = frozenset(),
 ) -> list[Reached]:
     """What the given names mean in `namespace`, that of a cell."""
     found = Found()
     found.names(namespace, roots)
     found.imports(namespace, imports)
     found.environment(environment)
+    if attributes:
+        found.attributes(attributes)
+    return found.kept()
+
+
+def reached_inside(packages: Collection[str]) -> list[Reached]:
+    """What the code of installed packages can reach of the user's, who has put it there."""
+    found = Found()
+    for patch in patches.of_packages(packages):
+        found.patch(patch)
     return found.kept()

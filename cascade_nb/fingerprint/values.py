@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from cascade_nb.errors import FingerprintError
+from cascade_nb.fingerprint import origin
 from cascade_nb.fingerprint.form import BudgetExceeded
-from cascade_nb.fingerprint.opening import distributions_of_types, register_fingerprint
+from cascade_nb.fingerprint.opening import packages_of_types, register_fingerprint
 from cascade_nb.fingerprint.paths import find_culprit
 from cascade_nb.fingerprint.walker import Walker
 
@@ -34,11 +35,13 @@ class Walked:
 
     `mutables` are the objects in it that can be changed (and the owners of its arrays' memory), in
     the order of the walk: those of two values with equal `digest` correspond one to one.
-    `distributions` are the installed ones that define the types met.
+    `packages` are the top-level modules that define the types met, and `distributions` the
+    installed ones of them.
     """
 
     digest: str
     mutables: tuple[object, ...]
+    packages: frozenset[str]
     distributions: frozenset[str]
 
 
@@ -53,10 +56,13 @@ def walk(value: object, *, path: str = "value", budget: int | None = None) -> Wa
         BudgetExceeded: it is larger than `budget`; each value counts for 64 bytes and its content.
     """
     walker = _walked(value, path, budget)
+    packages = packages_of_types(walker.types)
+    distributions = {name for top in packages for name, _ in origin.distributions_of(top)}
     return Walked(
         walker.digest().hex(),
         tuple(walker.mutables),
-        distributions_of_types(walker.types) | walker.distributions,
+        packages.union(*map(origin.packages_of, walker.distributions)),
+        frozenset(walker.distributions | distributions),
     )
 
 
