@@ -32,6 +32,7 @@ _PYTHONS_OWN = frozenset(
         "__static_attributes__",
         "__firstlineno__",
         "__slots__",
+        "__slotnames__",  # what copyreg leaves on a class whose instance is copied
         "__abstractmethods__",
         "_abc_impl",
         "__parameters__",

@@ -12,7 +12,7 @@ from cascade_nb.fingerprint import origin, reach
 Places: TypeAlias = dict[tuple[Any, ...], int]
 
 _CARRIED = frozenset({"closure", "default", "attribute"})
-_OF_EVERY_CLASS = ("__dict__", "__weakref__", "__doc__", "__module__")
+_OF_EVERY_CLASS = ("__dict__", "__weakref__", "__slotnames__", "__doc__", "__module__")
 
 
 class Description(NamedTuple):
