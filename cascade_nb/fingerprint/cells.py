@@ -41,8 +41,9 @@ class CellCode:
 
     `source` is plain Python, `tree` what it parses to. `reads`, `writes` and `deletes` are names
     of the namespace; of those in `conditional` it matters whether they exist. `definitions` are
-    the top-level statements that are run again on a hit: imports, functions, classes and set-up
-    magics. `star_imports` are modules whose names are taken all together.
+    the top-level statements that are run again on a hit: imports, functions (lambdas with a name
+    too), classes (named tuples too) and set-up magics. `star_imports` are modules whose names are
+    taken all together.
     """
 
     source: str
@@ -110,8 +111,21 @@ def _analysed(source: str, tree: ast.Module) -> CellCode:
 def _is_definition(statement: ast.stmt) -> bool:
     if isinstance(statement, _DEFINITIONS):
         return True
+    if isinstance(statement, ast.Assign):
+        return len(statement.targets) == 1 and _defines(statement.targets[0], statement.value)
     magic = magics.of_statement(statement)
     return magic is not None and magic.is_setup
+
+
+def _defines(target: ast.expr, value: ast.expr) -> bool:
+    """Whether ``target = value`` is another way to write ``def`` or ``class``."""
+    if not isinstance(target, ast.Name):
+        return False
+    if isinstance(value, ast.Call):
+        maker = value.func
+        name = maker.attr if isinstance(maker, ast.Attribute) else getattr(maker, "id", "")
+        return name == "namedtuple"
+    return isinstance(value, ast.Lambda)
 
 
 def _that_count(source: str, tree: ast.Module) -> list[ast.stmt]:

@@ -11,7 +11,21 @@ from cascade_nb.fingerprint.normal import NormalForm, digest
 from cascade_nb.fingerprint.source import plain_python
 
 MARK = "get_ipython()"  # what every transformed magic begins with
-_SETUP = frozenset(["matplotlib", "load_ext", "reload_ext", "config", "autoreload"])
+_SETUP = frozenset(
+    [
+        "matplotlib",
+        "load_ext",
+        "reload_ext",
+        "config",
+        "autoreload",
+        "precision",
+        "colors",
+        "xmode",
+        "pprint",
+        "pylab",
+        "gui",
+    ]
+)
 _LINE_CODE = frozenset(["time", "timeit", "prun", "memit", "mprun"])
 _CELL_CODE = frozenset(["time", "timeit", "capture", "prun", "memit", "cascade"])
 _OWN_SCOPE = frozenset({"timeit"})
@@ -35,12 +49,6 @@ _IDLE = _SETUP | frozenset(
         "markdown",
         "svg",
         "SVG",
-        "precision",
-        "colors",
-        "xmode",
-        "pprint",
-        "pylab",
-        "gui",
     ]
 )
 _PROCESSES = frozenset(
