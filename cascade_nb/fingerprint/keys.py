@@ -107,6 +107,7 @@ def cell_key(
     version: str | None = None,
     reads: Sequence[str] = (),
     extra: Mapping[str, Any] | None = None,
+    seeded: bool = False,
     budget: int | None = None,
 ) -> Key:
     """The key of a cell's run in `namespace`.
@@ -119,6 +120,7 @@ def cell_key(
         version: any text of the user's.
         reads: paths, folders and globs whose content is part of the key.
         extra: further values that count, by label.
+        seeded: whether the global random generators are, so that draws from them are no risk.
         budget: as for `function_key`, whose errors these are too.
     """
 
@@ -126,6 +128,8 @@ def cell_key(
         assembly.parts["code"] = code.digest
         assembly.tree = code.tree
         assembly.risks += code.risks
+        if seeded:
+            assembly.seeded.update(risks.SEEDS.values())
         found = reached_in(namespace, code.roots, code.imports, code.environment, code.attributes)
         for item in found:
             name = item.label.partition(" ")[2]
@@ -202,7 +206,7 @@ class _Assembly:
         self._walked: list[Walked] = []
         self._values: dict[str, Any] = {}
         self._draws: dict[str, list[Risk]] = {}
-        self._seeded: set[str] = set()
+        self.seeded: set[str] = set()
 
     def root(self, function: Any) -> None:
         """Begin with what is called."""
@@ -275,7 +279,7 @@ class _Assembly:
         name = item.value
         seeds = risks.SEEDS.get(name)
         if seeds is not None:
-            self._seeded.add(seeds)
+            self.seeded.add(seeds)
         message = risks.of_name(name, bare_call=item.bare_call)
         if message is not None:
             risk = Risk(line=item.line, name=name, message=message)
@@ -340,7 +344,7 @@ class _Assembly:
         if reads:
             parts["reads"] = _reads_digest(reads)
         for generator, found in self._draws.items():
-            if generator not in self._seeded:
+            if generator not in self.seeded:
                 self.risks += found
         values, queue = self._values, self._queue
         return key_from_parts(

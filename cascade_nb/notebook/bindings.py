@@ -19,6 +19,7 @@ from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint import reach
 from cascade_nb.fingerprint.cells import CellCode
 from cascade_nb.fingerprint.values import fingerprint
+from cascade_nb.notebook.closed_files import how_opened
 from cascade_nb.notebook.in_place import parts_of
 
 # Names of IPython's and Python's own, which come and go with every cell.
@@ -35,9 +36,11 @@ class Bindings:
     """What a run has bound, changed or deleted.
 
     `outputs` are stored. `references` say where else a name's value is found: ``["module", m]``,
-    ``["name", other]`` or ``["import", m, qualname]``. `definitions` are fingerprints of what the
-    cell's definitions made. `unsure` are fingerprints of values that the cell may have bound to
-    the very object that was there: on a hit it must be there as well.
+    ``["name", other]``, ``["import", m, qualname]`` or ``["closed file", name, ...]``.
+    `definitions` are fingerprints of what the cell's definitions made. `unsure` are fingerprints of
+    values that the cell may have bound to the very object that was there: on a hit it must be there
+    as well. `shown` counts the values beside ``Out[n]``, which are stored under names that are none
+    of the namespace's.
     """
 
     outputs: dict[str, Any] = field(default_factory=dict)
@@ -45,14 +48,17 @@ class Bindings:
     definitions: dict[str, str] = field(default_factory=dict)
     unsure: dict[str, str] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
+    shown: int = 0
     refusal: str = ""
 
     def as_plan(self) -> dict[str, Any]:
         """All but the outputs, as plain data."""
+        bound = self.outputs.keys() - shown_names(self.shown)
         return {
-            "bound": list(self.outputs),
+            "bound": [n for n in self.outputs if n in bound],
+            "shown": self.shown,
             # Definitions that need no more than these are whole before anything is decoded.
-            "constants": {n: v for n, v in self.outputs.items() if type(v) in _CONSTANTS},
+            "constants": {n: self.outputs[n] for n in bound if type(self.outputs[n]) in _CONSTANTS},
             "references": self.references,
             "definitions": self.definitions,
             "unsure": self.unsure,
@@ -97,6 +103,7 @@ class Binder:
         for name in self._names(in_place):
             self._take(name, namespace[name])
         if self._wanted is None:
+            found.shown = len(values)
             for name, value in zip(shown_names(len(values)), values, strict=True):
                 self._take(name, value)
             found.deleted = [n for n in self._before if n not in namespace and not self._hides(n)]
@@ -147,7 +154,9 @@ class Binder:
                 self._refuse(f"{name} is a {kind} that no definition in the cell makes")
             else:
                 found.references[name] = reference
-        elif hasattr(value, "__next__") and hasattr(value, "__iter__"):
+        elif (opened := how_opened(value)) is not None:
+            found.references[name] = ["closed file", *opened]
+        elif isinstance(value, Iterator):
             self._refuse(f"{name} is an iterator")
         else:
             found.outputs[name] = value

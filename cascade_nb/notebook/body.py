@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from cascade_nb.notebook.tracebacks import mark_uncompiled
+from cascade_nb.notebook.tracebacks import BodyStopped, mark_uncompiled
 
 T = TypeVar("T")
 Watch = Callable[[ast.stmt], AbstractContextManager[Any]]
@@ -19,11 +19,12 @@ Watch = Callable[[ast.stmt], AbstractContextManager[Any]]
 class Body:
     """The Python code below a `%%cascade` line.
 
-    `source` has the lines of the whole cell, those above the body as comments, so that line numbers
-    are the cell's. `filename` is what tracebacks and `inspect` know it by. `asynchronous` tells
-    that it awaits at top level.
+    `typed` is as the user wrote it. `source` is plain Python and has the lines of the whole cell,
+    those above the body as comments, so that line numbers are the cell's. `filename` is what
+    tracebacks and `inspect` know it by. `asynchronous` tells that it awaits at top level.
     """
 
+    typed: str
     source: str
     filename: str
     tree: ast.Module
@@ -37,8 +38,9 @@ class Body:
         checkpoint: Callable[[], None] = lambda: None,
         watch: Watch = lambda node: nullcontext(),
     ) -> None:
-        """Run the body in the user's namespace; what it raises comes out unchanged.
+        """Run the body in the user's namespace.
 
+        What it raises comes out unchanged, but for a StopIteration, which comes as `BodyStopped`.
         It suspends only where the body awaits. `checkpoint` is called before each statement, and
         each runs inside of what `watch` gives for it.
         """
@@ -48,8 +50,11 @@ class Body:
                 code = self._compiled(shell, node, mode)
                 if code.co_flags & inspect.CO_COROUTINE:
                     await eval(code, shell.user_global_ns, shell.user_ns)  # noqa: S307 - the cell
-                else:
+                    continue
+                try:
                     exec(code, shell.user_global_ns, shell.user_ns)  # noqa: S102 - the cell
+                except StopIteration as error:
+                    raise BodyStopped(error) from None
 
     def _compiled(self, shell: Any, node: ast.stmt, mode: str) -> Any:
         module = ast.Interactive([node]) if mode == "single" else ast.Module([node], [])
@@ -92,6 +97,7 @@ def parse(shell: Any, cell: str, *, raw_cell: str = "") -> Body:
     from IPython.core.displayhook import DisplayHook
 
     return Body(
+        typed=cell,
         source=source,
         filename=filename,
         tree=tree,

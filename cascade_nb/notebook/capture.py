@@ -95,6 +95,8 @@ class Recorder:
         # Out[n] in a terminal is not part of the value's own text.
         self._patch(hook, "write_output_prompt", self._hushed)
         self._patch(hook, "finish_displayhook", self._hushed)
+        if sys.displayhook is not hook:
+            self._patch(sys, "displayhook", self._captured_result_taker)
         self._patch(shell, "showtraceback", self._error_shower)
         self._patch(shell, "_showtraceback", self._error_shower)
         self._patch(shell.payload_manager, "write_payload", self._payload_writer)
@@ -166,6 +168,22 @@ class Recorder:
             return answer
 
         return write_format_data
+
+    def _captured_result_taker(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Under `%%capture`, whose hook keeps in `outputs` what would stand beside ``Out[n]``."""
+
+        def display(value: Any = None) -> None:
+            with self._hushing():
+                original(value)
+            if value is not None and self._hears():
+                shown = getattr(original, "outputs", None)
+                if not shown:
+                    self.refuse("it shows a value by another display hook")
+                    return
+                self.values.append(value)
+                self._note("result", shown[-1]["data"], shown[-1]["metadata"])
+
+        return display
 
     def _hushed(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def hushed(*args: Any, **kwargs: Any) -> Any:

@@ -22,6 +22,7 @@ from cascade_nb.notebook.interrupt import Guard
 from cascade_nb.notebook.live import Aside, LiveRun, call_here
 from cascade_nb.notebook.replay import keep_results, replay
 from cascade_nb.notebook.restoring import Restoration
+from cascade_nb.notebook.tracebacks import BodyStopped
 from cascade_nb.tasks import CellResult, Options, Report, Status, Task, TaskKind
 
 _LONGEST_NAME = 40
@@ -43,7 +44,8 @@ class CellSubject:
     """What a policy is told of a cell.
 
     `namespace` is the user's, `input_names` the only names to look at, where the user gave some;
-    `extra` is what else the result depends on. On finding a stored result a policy calls
+    `extra` is what else the result depends on, `seeded` tells whether the session may have seeded
+    the global random generators. On finding a stored result a policy calls
     `restoration.prepare` with its effects, decodes its outputs, and calls `restoration.restore`;
     a reason that one of them gives makes the result a miss. Where decoding fails, it calls
     `restoration.abandon`.
@@ -53,6 +55,7 @@ class CellSubject:
     namespace: dict[str, Any]
     input_names: frozenset[str] | None
     extra: Mapping[str, Any]
+    seeded: bool
     restoration: Restoration
 
 
@@ -75,7 +78,7 @@ class Cell:
     @property
     def name(self) -> str:
         """What the user named it, else its outputs, else its first words."""
-        return self._wishes.name or default_name(self.code)
+        return self._wishes.name or default_name(self.code, self._body.typed)
 
     @property
     def awaits(self) -> bool:
@@ -96,12 +99,15 @@ class Cell:
 
     def perform_here(self) -> None:
         """Look the cell up or run it, from plain code: below another magic, or in a terminal."""
-        with self._reporting() as chosen:
-            task = self._task(asynchronous=False)
-            performance = run_sync(chosen.perform(task))
-            refused = self._come_back(performance.report, performance.value)
-            if refused:
-                run_sync(chosen.perform(self._again(task)))
+        try:
+            with self._reporting() as chosen:
+                task = self._task(asynchronous=False)
+                performance = run_sync(chosen.perform(task))
+                refused = self._come_back(performance.report, performance.value)
+                if refused:
+                    run_sync(chosen.perform(self._again(task)))
+        except BodyStopped as stopped:
+            raise stopped.raised from stopped.raised.__cause__
 
     def _reporting(self) -> _Reporting:
         return _Reporting(self)
@@ -143,6 +149,7 @@ class Cell:
             namespace=self._namespace,
             input_names=self._wishes.inputs,
             extra=MappingProxyType(extra),
+            seeded=self._seeded,
             restoration=self._restoration,
         )
 
@@ -210,8 +217,8 @@ class _Reporting:
             self._cell.report = report
 
 
-def default_name(code: CellCode) -> str:
-    """The names that a cell binds; for one that binds none, its first words."""
+def default_name(code: CellCode, typed: str) -> str:
+    """The names that a cell binds; for one that binds none, its first words as `typed`."""
     defined = defined_names(code)
     names: dict[str, None] = {}
     for statement in code.tree.body:
@@ -219,7 +226,7 @@ def default_name(code: CellCode) -> str:
     values = [n for n in names if n not in defined] or list(names)
     if values:
         return _shortened(", ".join(values))
-    lines = (line.strip() for line in code.source.splitlines())
+    lines = (line.strip() for line in typed.splitlines())
     return _shortened(next((x for x in lines if x and not x.startswith("#")), "cell"))
 
 

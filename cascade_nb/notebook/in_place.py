@@ -12,26 +12,35 @@ import dis
 import functools
 import gc
 import inspect
-import sys
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from cascade_nb.errors import FingerprintError
+from cascade_nb.errors import CodecError, FingerprintError
 from cascade_nb.fingerprint import reach
 from cascade_nb.fingerprint.values import Walked, fingerprint, walk
+from cascade_nb.notebook.fillers import (
+    filler,
+    form_of,
+    is_array,
+    is_plain_instance,
+    leave,
+    share_memory,
+    window_on,
+)
 
 # Values of these types cannot change.
 _CONSTANT = (bool, int, float, complex, str, bytes, type(None), range, ModuleType)
 _CONTAINERS = (list, dict, OrderedDict, defaultdict, Counter, set, deque, bytearray)
 _FOLLOWED = frozenset({"helper", "class", "global", "closure", "default", "attribute"})
 _GLOBAL_WRITES = frozenset({"STORE_GLOBAL", "DELETE_GLOBAL"})
-_HEAP_TYPE = 1 << 9
+# Each cell changes these.
+_HISTORY = frozenset({"In", "Out", "_ih", "_oh", "_dh"})
 _LEADS_TO_IPYTHON = frozenset({"get_ipython", "exit", "quit", "open"})
 _MOST_LOOKED_AT = 200_000
-_OF_EVERY_CLASS = frozenset({"__dict__", "__weakref__", "_abc_impl"})
+_OF_EVERY_CLASS = frozenset({"__dict__", "__weakref__", "__slotnames__", "_abc_impl"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +58,16 @@ class Change:
 class _Watched:
     """One value that a cell can reach, as it was before the run.
 
-    `places` are those of its parts, by identity; `shapes` are of arrays among them, `others` the
-    fingerprints of those to which no content can be given, both by place.
+    `places` are those of its parts, of which an array has several where others show its memory;
+    `forms` are of those whose content fits only what has the same form, `others` the fingerprints
+    of those to which no content can be given. All are by the identity of the part.
     """
 
     label: str
     value: Any
     walked: Walked | None
-    places: Mapping[int, int]
-    shapes: Mapping[int, tuple[Any, ...]]
+    places: Mapping[int, list[int]]
+    forms: Mapping[int, tuple[Any, ...]]
     others: Mapping[int, str]
 
 
@@ -74,7 +84,7 @@ class InputWatch:
         self, namespace: Mapping[str, Any], names: Iterable[str], ignore: frozenset[str]
     ) -> None:
         self._namespace = namespace
-        self._names = [n for n in names if n not in ignore]
+        self._names = [n for n in names if n not in ignore and n not in _HISTORY]
         self._ignore = ignore
         self._watched = [_watch(*item) for item in self._reachable()]
         self._states = self._definition_states()
@@ -117,18 +127,20 @@ class InputWatch:
     def _described(self, watched: _Watched, after: Walked) -> tuple[Change | None, str]:
         label = watched.label
         kept = [
-            [watched.places[id(part)], index]
-            for index, part in enumerate(after.mutables)
-            if id(part) in watched.places
+            [old, new]
+            for new, part in enumerate(after.mutables)
+            for old in watched.places.get(id(part), ())
         ]
-        for old, new in kept:
+        for _, new in kept:
             part = after.mutables[new]
-            if old in watched.shapes and watched.shapes[old] != _shape(part):
+            if watched.forms.get(id(part)) not in (None, form_of(part)):
                 return None, f"it resizes {label} in place"
-            if old in watched.others and watched.others[old] != _digest_of(part):
+            if watched.others.get(id(part)) not in (None, _digest_of(part)):
                 kind = type(part).__name__
                 return None, f"it changes {label} in place (a {kind} that cannot be changed again)"
-        if self._namespace.get(label) is not watched.value:
+        if label not in self._namespace:
+            return None, f"it changes {label} in place"
+        if self._namespace[label] is not watched.value:
             # Bound anew as well, as in: df["n"] = 1; df = df.dropna()
             if not _is_held(watched.value, self._namespace):
                 return None, ""
@@ -183,27 +195,43 @@ class Graft:
 
     def __init__(self) -> None:
         self._pairs: list[tuple[Any, Any]] = []
+        self._arrays: list[tuple[Any, Any]] = []
         self._own: dict[int, Any] = {}
         self._seen: dict[int, Any] = {}
 
     def add(self, current: Any, result: Any, kept: Iterable[Sequence[int]]) -> str:
         """Take in one input; says why it cannot be changed like that, if so."""
         before, after = walk(current).mutables, walk(result).mutables
+        parts = {id(part) for value in (current, result) for part in parts_of(value)}
         for old, new in kept:
             if old >= len(before) or new >= len(after):
                 return "it has other parts than it had"
             mine, theirs = before[old], after[new]
-            if type(mine) is not type(theirs) or _shape(mine) != _shape(theirs):
+            if id(mine) not in parts or id(theirs) not in parts:
+                continue  # Memory that arrays show, which is another object in each session.
+            if type(mine) is not type(theirs) or form_of(mine) != form_of(theirs):
                 return "it has parts of another kind than it had"
             if id(theirs) not in self._own:
                 self._own[id(theirs)] = mine
                 self._pairs.append((mine, theirs))
+                if is_array(mine):
+                    self._arrays.append((mine, theirs))
         return ""
+
+    def fits(self, value: Any) -> bool:
+        """Whether `swap` can give all arrays in `value` the memory that they are to show."""
+        try:
+            for part in parts_of(value) if self._arrays else ():
+                if is_array(part):
+                    self._window(part)
+        except CodecError:
+            return False
+        return True
 
     def apply(self) -> None:
         """Change the session's objects."""
         for mine, theirs in self._pairs:
-            _filler(mine)(mine, theirs, self.swap)
+            filler(mine)(mine, theirs, self.swap)
 
     def swap(self, value: Any) -> Any:
         """`value`, with all parts in it that stand for an object of the session replaced by it."""
@@ -213,6 +241,8 @@ class Graft:
             return self._own[id(value)]
         if id(value) in self._seen:
             return value
+        if is_array(value):
+            return self._window(value)
         kind = type(value)
         if kind in (tuple, frozenset):
             swapped = kind(map(self.swap, value))
@@ -220,12 +250,17 @@ class Graft:
                 swapped if any(a is not b for a, b in zip(swapped, value, strict=False)) else value
             )
         self._seen[id(value)] = value
-        if kind in _CONTAINERS or _is_plain_instance(value):
-            _filler(value)(value, value, self.swap)
+        if kind in _CONTAINERS or is_plain_instance(value):
+            filler(value)(value, value, self.swap)
         return value
 
-
-Swap = Callable[[Any], Any]
+    def _window(self, array: Any) -> Any:
+        """`array`, on the session's memory where it shows that of an array that was changed."""
+        if id(array) not in self._own:
+            for mine, theirs in self._arrays:
+                if share_memory(array, theirs):
+                    return window_on(mine, theirs, array)
+        return array
 
 
 def _watch(label: str, value: Any) -> _Watched:
@@ -233,19 +268,20 @@ def _watch(label: str, value: Any) -> _Watched:
         walked = walk(value, path=label)
     except FingerprintError:
         # Then the cell has no key either, unless the name is ignored.
-        return _Watched(label=label, value=value, walked=None, places={}, shapes={}, others={})
+        return _Watched(label=label, value=value, walked=None, places={}, forms={}, others={})
     # What a walk meets besides, such as the memory of a frame, comes and goes with its owner.
     parts = {id(part) for part in parts_of(value)}
-    places = {id(p): i for i, p in enumerate(walked.mutables) if id(p) in parts}
-    shapes, others = {}, {}
-    for index in places.values():
-        part = walked.mutables[index]
-        if _is_array(part):
-            shapes[index] = _shape(part)
-        elif _filler(part) is _leave:
-            others[index] = _digest_of(part)
+    places: dict[int, list[int]] = {}
+    forms, others = {}, {}
+    for index, part in enumerate(walked.mutables):
+        if id(part) in parts:
+            places.setdefault(id(part), []).append(index)
+            if form := form_of(part):
+                forms[id(part)] = form
+            elif filler(part) is leave:
+                others[id(part)] = _digest_of(part)
     return _Watched(
-        label=label, value=value, walked=walked, places=places, shapes=shapes, others=others
+        label=label, value=value, walked=walked, places=places, forms=forms, others=others
     )
 
 
@@ -264,11 +300,11 @@ def parts_of(value: Any) -> Iterator[Any]:
         elif kind in _CONTAINERS and kind is not bytearray:
             pending.extend(part.keys())
             pending.extend(part.values())
-        elif _is_array(part):
+        elif is_array(part):
             pending.extend(part.flat if part.dtype == object else ())
         elif isinstance(part, functools.partial):
             pending.extend((part.func, part.args, part.keywords))
-        elif _is_plain_instance(part):
+        elif is_plain_instance(part):
             pending.extend(vars(part).values())
 
 
@@ -284,10 +320,6 @@ def _digest_of(part: Any) -> str:
         return fingerprint(part)
     except FingerprintError:
         return ""
-
-
-def _shape(part: Any) -> tuple[Any, ...]:
-    return (part.shape, part.dtype.str) if _is_array(part) else ()
 
 
 def _content(cell: Any) -> Any:
@@ -325,104 +357,3 @@ def _held_by(item: Any) -> Iterable[Any]:
     if isinstance(item, type):
         return list(vars(item).values()) if reach.is_followed(item) else ()
     return gc.get_referents(item)
-
-
-# How each kind of object takes over the content of another one.
-
-
-def _filler(value: Any) -> Callable[[Any, Any, Swap], None]:
-    kind = type(value)
-    if kind is list:
-        return _fill_list
-    if kind in (dict, OrderedDict, defaultdict, Counter):
-        return _fill_dict
-    if kind is set:
-        return _fill_set
-    if kind is deque:
-        return _fill_deque
-    if kind is bytearray:
-        return _fill_bytearray
-    if _is_array(value):
-        return _fill_array
-    if _is_frame(value):
-        return _fill_frame
-    if _is_plain_instance(value):
-        return _fill_instance
-    return _leave
-
-
-def _fill_list(mine: list[Any], theirs: list[Any], swap: Swap) -> None:
-    mine[:] = [swap(item) for item in theirs]
-
-
-def _fill_dict(mine: dict[Any, Any], theirs: dict[Any, Any], swap: Swap) -> None:
-    items = [(swap(key), swap(item)) for key, item in theirs.items()]
-    mine.clear()
-    # Not update: a Counter's adds.
-    for key, item in items:
-        mine[key] = item
-
-
-def _fill_set(mine: set[Any], theirs: set[Any], swap: Swap) -> None:
-    items = [swap(item) for item in theirs]
-    mine.clear()
-    mine.update(items)
-
-
-def _fill_deque(mine: deque[Any], theirs: deque[Any], swap: Swap) -> None:
-    items = [swap(item) for item in theirs]
-    mine.clear()
-    mine.extend(items)
-
-
-def _fill_bytearray(mine: bytearray, theirs: bytearray, swap: Swap) -> None:
-    mine[:] = theirs
-
-
-def _fill_array(mine: Any, theirs: Any, swap: Swap) -> None:
-    was_writable = mine.flags.writeable
-    if not was_writable:
-        mine.flags.writeable = True
-    if mine.dtype.hasobject and mine.dtype.names is None:
-        for index in range(theirs.size):
-            mine.flat[index] = swap(theirs.flat[index])
-    else:
-        mine[...] = theirs
-    mine.flags.writeable = theirs.flags.writeable
-
-
-def _fill_frame(mine: Any, theirs: Any, swap: Swap) -> None:
-    mine._update_inplace(theirs)
-    mine.attrs = theirs.attrs
-    mine.flags.allows_duplicate_labels = theirs.flags.allows_duplicate_labels
-
-
-def _fill_instance(mine: Any, theirs: Any, swap: Swap) -> None:
-    state = {name: swap(value) for name, value in vars(theirs).items()}
-    vars(mine).clear()
-    vars(mine).update(state)
-
-
-def _leave(mine: Any, theirs: Any, swap: Swap) -> None:
-    """For parts that were seen to be unchanged."""
-
-
-def _is_array(value: Any) -> bool:
-    numpy = sys.modules.get("numpy")
-    return numpy is not None and type(value) is numpy.ndarray
-
-
-def _is_frame(value: Any) -> bool:
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and type(value) in (pandas.DataFrame, pandas.Series)
-
-
-def _is_plain_instance(value: Any) -> bool:
-    """Whether all of an object's state lies in its ``__dict__``."""
-    kind = type(value)
-    if not hasattr(value, "__dict__") or isinstance(value, type | FunctionType):
-        return False
-    for base in kind.__mro__[:-1]:
-        if not base.__flags__ & _HEAP_TYPE or vars(base).get("__slots__"):
-            return False
-    return True

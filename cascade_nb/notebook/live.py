@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from cascade_nb.errors import logger
 from cascade_nb.fingerprint.cells import CellCode
 from cascade_nb.notebook import effects
 from cascade_nb.notebook.bindings import Binder
@@ -79,6 +80,22 @@ class LiveRun:
         recorder = await self._recorded(session)
         if recorder.refusal:
             return _unstored(recorder.refusal)
+        try:
+            return await self._found(aside, inputs, before, session, recorder)
+        except Exception as error:
+            # An odd object of the user's, whose methods raise what they should not.
+            logger.warning("what a cell did could not be found out", exc_info=True)
+            return _unstored(f"what it did cannot be told: {type(error).__name__}: {error}")
+
+    async def _found(
+        self,
+        aside: Aside,
+        inputs: InputWatch,
+        before: dict[str, Any],
+        session: effects.Watch,
+        recorder: Recorder,
+    ) -> CellResult:
+        """All that the run has done, as a result to store."""
         changes, refusal = await aside(inputs.changes)
         changed_session, refused = session.changes()
         binder = Binder(
@@ -95,7 +112,6 @@ class LiveRun:
         plan = {
             **found.as_plan(),
             "in_place": {c.name: c.kept for c in changes if c.name in found.outputs},
-            "shown": len(recorder.values) if self._wanted is None else 0,
         }
         return CellResult(
             outputs=found.outputs,

@@ -46,6 +46,10 @@ def _show_result(hook: Any, data: Any, metadata: Any, values: Iterator[Any]) -> 
     """What IPython's displayhook does for a value, but with the data that it had then."""
     value = next(values, _MISSING)
     data = _without_widgets(data)
+    captured = getattr(sys.displayhook, "outputs", None)
+    if captured is not None:  # Under %%capture nothing stands beside Out[n].
+        captured.append({"data": data, "metadata": metadata})
+        return
     hook.check_for_underscore()
     hook.start_displayhook()
     hook.write_output_prompt()

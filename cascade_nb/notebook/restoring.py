@@ -24,6 +24,7 @@ from cascade_nb.notebook.bindings import (
     shown_names,
 )
 from cascade_nb.notebook.body import Body
+from cascade_nb.notebook.closed_files import closed_file
 from cascade_nb.notebook.in_place import Graft
 from cascade_nb.tasks import CellResult
 
@@ -135,7 +136,7 @@ class Restoration:
         return waiting
 
     def _bind(self, plan: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:
-        shown = set(shown_names(len(outputs) + len(plan["references"])))
+        shown = set(shown_names(plan["shown"]))
         names = {n: v for n, v in outputs.items() if n not in shown}
         self._namespace.update(names)
         if self._waiting:
@@ -159,6 +160,8 @@ class Restoration:
         kind, *where = reference
         if kind == "name":
             return self._namespace.get(where[0], _ABSENT)
+        if kind == "closed file":
+            return closed_file(*where)
         module = importlib.import_module(where[0])
         if kind == "module":
             return module
@@ -175,7 +178,8 @@ class Restoration:
             reason = graft.add(self._before[name], outputs[name], kept)
             if reason:
                 return f"{name}: {reason}"
-        return ""
+        misfit = next((name for name, value in outputs.items() if not graft.fits(value)), None)
+        return f"{misfit} shows memory that is another one here" if misfit else ""
 
     def _change(self, graft: Graft, plan: Mapping[str, Any], result: CellResult) -> None:
         """From here on nothing can fail that was foreseen."""

@@ -1,13 +1,13 @@
 """Tracebacks of cached cells look like those of plain cells: no frame of ours is in them.
 
 Frames cannot be kept out while an exception passes through them, so they are taken out when IPython
-is about to show it.
+is about to show it. There, too, a StopIteration is unwrapped, which no coroutine lets through.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, TracebackType
 from typing import Any
 
@@ -17,6 +17,14 @@ _OWN = "cascade_nb"
 # What passes an exception on between frames of ours.
 _PLUMBING = frozenset({"asyncio", "concurrent", "contextlib", "nest_asyncio", "nest_asyncio2"})
 _UNCOMPILED = "_cascade_nb_uncompiled"
+
+
+class BodyStopped(Exception):  # noqa: N818 - it carries the error that there is
+    """Carries a StopIteration of a body's, in `raised`, which no coroutine would let through."""
+
+    def __init__(self, raised: StopIteration) -> None:
+        super().__init__(f"StopIteration: {raised}")
+        self.raised = raised
 
 
 def mark_uncompiled(error: BaseException) -> None:
@@ -44,6 +52,9 @@ class CleanTracebacks:
 
     def _show_cleaned(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         error = sys.exc_info()[1] if exc_tuple is None else exc_tuple[1]
+        if isinstance(error, BodyStopped):
+            error = self._unwrapped(error)
+            exc_tuple = (type(error), error, error.__traceback__)
         if error is not None:
             try:
                 clean(error)
@@ -55,6 +66,17 @@ class CleanTracebacks:
                 # An odd exception class must be shown all the same.
                 logger.exception("a traceback could not be cleaned")
         self._show(exc_tuple, *args, **kwargs)
+
+    def _unwrapped(self, stopped: BodyStopped) -> StopIteration:
+        """What the body raised, as what the cell has raised."""
+        error = stopped.raised
+        error.__traceback__ = _linked(
+            [*_entries(stopped.__traceback__), *_entries(error.__traceback__)]
+        )
+        result = self._shell.displayhook.exec_result
+        if result is not None and result.error_in_exec is stopped:
+            result.error_in_exec = error
+        return error
 
 
 def clean(error: BaseException) -> None:
@@ -83,11 +105,15 @@ def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
         # The call that IPython made of the magic's line, and its frame that made ours.
         if ours[index] and _leads_in(entries[index - 1], entries[index]):
             ours[index - 1] = True
-    kept: TracebackType | None = None
-    for entry, is_ours in zip(reversed(entries), reversed(ours), strict=True):
-        if not is_ours:
-            kept = TracebackType(kept, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
-    return kept
+    return _linked([e for e, is_ours in zip(entries, ours, strict=True) if not is_ours])
+
+
+def _linked(entries: Sequence[TracebackType]) -> TracebackType | None:
+    """A traceback of these entries."""
+    linked: TracebackType | None = None
+    for entry in reversed(entries):
+        linked = TracebackType(linked, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return linked
 
 
 def _entries(traceback: TracebackType | None) -> Iterator[TracebackType]:

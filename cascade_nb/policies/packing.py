@@ -80,6 +80,8 @@ def pack_cell(result: CellResult, inputs: Mapping[str, Any]) -> Package:
         CodecError, FingerprintError: an output has no exact encoding; both name it.
     """
     unchanged = {n: v for n, v in inputs.items() if n not in result.outputs}
+    # First, as these name what they cannot read.
+    digests = {n: fingerprint(v, path=n) for n, v in result.outputs.items()}
     mutables = {n: shared_objects(v) for n, v in result.outputs.items()}
     external = _names_of_parts(unchanged, wanted={id(o) for os in mutables.values() for o in os})
     contents: dict[str, Sequence[Bytes]] = {}
@@ -100,7 +102,7 @@ def pack_cell(result: CellResult, inputs: Mapping[str, Any]) -> Package:
             outputs[name] = Output(
                 name=name,
                 cid=cid,
-                fingerprint=fingerprint(result.outputs[name], path=name),
+                fingerprint=digests[name],
                 codec=encoded.codec,
                 type=_type_name(result.outputs[name]),
                 size=encoded.size,

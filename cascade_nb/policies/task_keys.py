@@ -40,6 +40,7 @@ def key_of(task: Task, *, budget: int | None = None) -> Key:
         cell.namespace,
         inputs=cell.input_names,
         extra=cell.extra,
+        seeded=cell.seeded,
         ignore=options.ignore,
         version=options.version,
         reads=options.reads,

@@ -36,7 +36,7 @@ SCENARIOS = (
         name="streams",
         body="import sys\nprint('a')\nprint('b', file=sys.stderr)\nprint('c', end='')",
     ),
-    Scenario(name="last_value", body="v1 = [1, 2]\nv1", check="v1, _ is v1"),
+    Scenario(name="last_value", body="v1 = [1, 2]\nv1", check="v1, _ is v1, Out is _oh"),
     Scenario(name="semicolon", body="v2 = 5\nv2;", check="v2"),
     Scenario(name="none_is_not_shown", body="v3 = None\nv3", check="v3"),
     Scenario(
@@ -123,6 +123,7 @@ SCENARIOS = (
         second="failed",
     ),
     Scenario(name="syntax", body="v9 = 1\nx = = 2", first="", second=""),
+    Scenario(name="stops", body="next(iter([]))", first="failed", second="failed"),
     Scenario(name="naked_return", body="v10 = 1\nreturn 3", first="failed", second="failed"),
     Scenario(name="raises_exit", body="raise SystemExit(1)", first="failed", second="failed"),
     Scenario(
@@ -171,6 +172,20 @@ SCENARIOS = (
         name="default_of_function",
         body="k1 = 7\ndef f4(x=k1):\n    return x\nv13 = f4()",
         check="v13, f4()",
+    ),
+    Scenario(
+        name="other_definitions",
+        body=(
+            "from collections import namedtuple\nN1 = namedtuple('N1', 'x y')\n"
+            "twice = lambda x: x * 2\nn2 = N1(1, twice(2))"
+        ),
+        check="n2, type(n2) is N1, twice(3)",
+    ),
+    Scenario(
+        name="file_closed",
+        before="_n = open('note.txt', 'w').write('x')",
+        body="with open('note.txt') as f9:\n    v25 = f9.read()",
+        check="v25, f9.closed, f9.name, f9.mode, f9.encoding",
     ),
     Scenario(
         name="module_alias",
@@ -252,6 +267,21 @@ SCENARIOS = (
         check="arr.tolist(), view.tolist(), view.base is arr",
     ),
     Scenario(
+        name="array_with_views",
+        before="import numpy as np\nar2 = np.zeros((2, 3))\nvi2 = ar2[0]",
+        body="vi2[:] = 5\nar2[1, 1] = 3\nvi3 = ar2.T\nvi4 = [ar2[1:]]",
+        check=(
+            "ar2.tolist(), vi2.tolist(), (vi4[0].fill(8), vi3.tolist(), ar2.tolist())[1:],"
+            " (vi2.fill(1), ar2.tolist())[1]"
+        ),
+    ),
+    Scenario(
+        name="odd_attributes",
+        before="class O1(dict):\n    def __getattr__(self, name):\n        return self[name]",
+        body="import copy\no1 = copy.copy(O1(a=1))",
+        check="o1.a, type(o1) is O1",
+    ),
+    Scenario(
         name="frame_in_place",
         before="import pandas as pd\ndf1 = pd.DataFrame({'a': [1, 2]})\ndf1_alias = df1",
         body="df1['b'] = df1['a'] * 2",
@@ -268,6 +298,16 @@ SCENARIOS = (
         before="class K1:\n    pass\nk2 = K1()\nk2.log = []\nk2_log = k2.log",
         body="k2.name = 'n'\nk2.log.append(1)",
         check="vars(k2), k2.log is k2_log",
+    ),
+    Scenario(
+        name="generators_in_place",
+        before=(
+            "import random\nimport types\nimport numpy as np\nra1 = random.Random(5)\n"
+            "ra2 = np.random.default_rng(1)\n"
+            "ra3 = types.SimpleNamespace(r=np.random.RandomState(2))"
+        ),
+        body="v26 = ra1.random(), ra2.random(), ra3.r.rand()\nra4 = ra2.spawn(1)",
+        check="v26, ra1.random(), ra2.random(), ra3.r.rand(), ra2.spawn(1)[0].random()",
     ),
     Scenario(
         name="through_helper",

@@ -107,11 +107,13 @@ def test_time_may_stand_above(kernel: Kernel) -> None:
 
 
 def test_capture_above_keeps_all_output(kernel: Kernel) -> None:
-    cell = "%%capture got\n%%cascade --name captured\nprint('body')"
+    cell = "%%capture got\n%%cascade --name captured\nprint('body')\n3"
     for _ in range(2):
         ran = kernel.run(cell)
         assert ran.shown == []
         assert kernel.value("got.stdout") == repr("body\n")
+        # The badge is the other one.
+        assert kernel.value("got.outputs[0].data, len(got.outputs)") == "({'text/plain': '3'}, 2)"
 
 
 def test_a_cached_cell_inside_of_one(kernel: Kernel) -> None:
@@ -166,7 +168,7 @@ def test_seeded_draws_depend_on_the_state(kernel: Kernel) -> None:
     cell = "%%cascade --name draw\nimport random\ndrawn = random.random()"
     seen = []
     for seed in (1, 2, 1):
-        kernel.run(f"import random\nrandom.seed({seed})", cell)
+        assert kernel.run(f"import random\nrandom.seed({seed})", cell).stderr == ""
         seen.append(kernel.value("drawn, random.random()"))
     assert seen[0] == seen[2] != seen[1]
 
@@ -236,6 +238,10 @@ def test_retry_tries_again(kernel: Kernel) -> None:
     kernel.run("tries = []\ndef attempt():\n    tries.append(1)\n    assert len(tries) > 1")
     ran = kernel.run("%%cascade --retry 3\nattempt()\nprint('made it')")
     assert (ran.status, ran.stdout) == ("ok", "made it\n")
+
+
+def test_a_cell_that_binds_nothing_is_named_by_its_first_words(kernel: Kernel) -> None:
+    assert " · !echo hi · " in kernel.run("%%cascade\n# Says hi\n!echo hi").badge_text
 
 
 def test_quiet_shows_no_badge(kernel: Kernel) -> None:
