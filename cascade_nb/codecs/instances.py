@@ -127,6 +127,7 @@ def _write_state(writer: Writer, value: Any) -> None:
         if "_attrs_cached_hash" in state:
             state["_attrs_cached_hash"] = None
     writer.varint(len(attributes) + len(slots))
+    writer.spend(len(attributes) + len(slots))
     name = ""
     try:
         for name, item in (*attributes.items(), *slots.items()):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cascade_nb.codecs import layout, packing
@@ -16,6 +18,14 @@ if TYPE_CHECKING:
 
 External: TypeAlias = Callable[[object], str | None]
 ClassDigest: TypeAlias = Callable[[type], str]
+
+
+# Parts that any value may have, and how often each one may be written in a larger one.
+_FREE, _UNFOLDED = 1 << 18, 256
+
+
+class _UnfoldingError(RefusedError):
+    """A value would be written many times as large as it is."""
 
 
 class Writer:
@@ -40,6 +50,8 @@ class Writer:
         self._unfinished: set[int] = set()
         self._classes: dict[type, int] = {}
         self._kinds: dict[type, Kind] = {}
+        self._root: object = None
+        self._parts, self._allowed = 0, _FREE
 
     def finish(self) -> tuple[list[Bytes], list[layout.Block]]:
         """The structure and the blocks, once the value is written."""
@@ -48,6 +60,15 @@ class Writer:
             return [b"\0", self.out], blocks
         table, more = self.memory.finish(self._numbers)
         return [table, self.out], blocks + more
+
+    def write_whole(self, value: Any) -> None:
+        """Write the one value that is to be written."""
+        self._root = value
+        try:
+            self.write(value)
+        except _UnfoldingError as refused:
+            refused.steps.clear()  # it is the whole that unfolds
+            raise
 
     def write(self, value: Any) -> None:
         """Write a value of any registered type, or refuse it."""
@@ -103,6 +124,18 @@ class Writer:
         self._classes[cls] = number = len(self._classes)
         return number, True
 
+    def spend(self, parts: int) -> None:
+        """Count parts that are about to be written.
+
+        Raises:
+            RefusedError: tuples in tuples share parts and would unfold almost without end.
+        """
+        self._parts += parts
+        if self._parts > self._allowed:
+            if not _has_parts(self._root, self._parts // _UNFOLDED):
+                raise _UnfoldingError(self._root, "it holds the same parts again and again")
+            self._allowed = 2 * self._parts
+
     def varint(self, number: int) -> None:
         """Write a count or other number that is not negative."""
         while number > 0x7F:
@@ -134,6 +167,7 @@ class Writer:
         if packing.pack(self, items):
             return
         self.out.append(packing.GENERIC)
+        self.spend(len(items))
         out, index = self.out, 0
         try:
             for index, item in enumerate(items):  # noqa: B007 (a refusal's path needs it)
@@ -209,6 +243,19 @@ class Writer:
         return written, digest.digest()
 
 
+def _has_parts(root: object, number: int) -> bool:
+    """Whether the objects that `root` consists of have so many parts, each object taken once."""
+    seen, waiting, count = {id(root)}, [root], 0
+    while waiting and count < number:
+        parts = gc.get_referents(waiting.pop())
+        count += len(parts)
+        for part in parts:
+            if id(part) not in seen and not isinstance(part, type | ModuleType | FunctionType):
+                seen.add(id(part))
+                waiting.append(part)
+    return count >= number
+
+
 def encode(
     value: Any, external: External | None, class_digest: ClassDigest | None
 ) -> tuple[bool, tuple[Bytes, ...]]:
@@ -218,7 +265,7 @@ def encode(
         RefusedError: the value has no exact encoding as a tree.
     """
     writer = Writer(external, class_digest)
-    writer.write(value)
+    writer.write_whole(value)
     structure, blocks = writer.finish()
     return writer.needs_code, layout.join(layout.TREE, writer.needs_code, structure, blocks)
 
@@ -231,6 +278,6 @@ def survey(value: Any, external: External | None) -> None:
             back something else without a word.
     """
     writer = Writer(external, None, skip_unknown=True)
-    writer.write(value)
+    writer.write_whole(value)
     if writer.memory is not None:
         writer.memory.check_apart()
