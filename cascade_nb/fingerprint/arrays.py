@@ -1,7 +1,9 @@
 """Openers for numpy's arrays, scalars and dtypes; imported when numpy's first type is met.
 
 An array counts dtype, shape, content and the order of its axes in memory, in which sums run.
-Content is hashed in that order, in place where it is contiguous and piece by piece elsewhere.
+Content is hashed in that order, in place where it is contiguous and piece by piece elsewhere. It
+counts by its bits: NaNs of different bits differ within an array (making them one would take a
+copy), while scalars that are NaN are all the same.
 """
 
 from __future__ import annotations
@@ -55,7 +57,13 @@ def _structured_scalar(value: Any, walker: Walker) -> Opened:
 
 
 def _open_scalar(value: Any, walker: Walker) -> Opened:
-    head, children = content_of(np.asarray(value), walker)
+    array = np.asarray(value)
+    if array.dtype.kind in "fc" and value != value:
+        array = array.reshape(1).copy()
+        parts = array.view(array.real.dtype)
+        parts[np.isnan(parts)] = np.nan
+        array = array.reshape(())
+    head, children = content_of(array, walker)
     if type(value) is value.dtype.type:
         return b"scalar " + head, children
     return b"derived scalar " + head, (*children, type(value), *_attributes(value))

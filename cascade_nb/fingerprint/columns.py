@@ -49,6 +49,7 @@ CODES: dict[type, int] = {
 
 _JOINED = 1 << 20  # bytes of byte strings that are copied into one buffer
 
+_NAN = float("nan")
 _real_and_imaginary = attrgetter("real", "imag")
 
 
@@ -78,12 +79,14 @@ def _write_ints(form: Form, column: list[int]) -> None:
 def _write_floats(form: Form, column: list[float]) -> None:
     packed = array("d")
     for part in slices(column):
-        packed.extend(part)
+        total = sum(part)
+        # Any NaN makes the sum one: they are all the same value, whatever their bits.
+        packed.extend(part if total == total else [x if x == x else _NAN for x in part])
     form.numbers(packed)
 
 
 def _write_complexes(form: Form, column: list[complex]) -> None:
-    form.numbers(array("d", chain.from_iterable(map(_real_and_imaginary, column))))
+    _write_floats(form, list(chain.from_iterable(map(_real_and_imaginary, column))))
 
 
 def _write_texts(form: Form, column: list[str]) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint.kinds import Kind, Opened, sorted_state
+from cascade_nb.fingerprint.origin import Owner
+from cascade_nb.fingerprint.ownership import owner_of_function
 
 if TYPE_CHECKING:
     from cascade_nb.fingerprint.walker import Walker
@@ -49,7 +51,16 @@ def kind_of_instances(cls: type) -> Kind:
         return Kind(open_reduced, identity=True)
     if not _python_bases(cls, object):
         return Kind(open_reduced, identity=True)
-    return Kind(_opener_of_plain(cls), identity=True)
+    return Kind(_opener_of_plain(cls), identity=not _is_frozen(cls))
+
+
+def _is_frozen(cls: type) -> bool:
+    """Whether instances are values such as tuples, as those of frozen dataclasses with eq are.
+
+    Codecs store them without an identity, too.
+    """
+    parameters = getattr(cls, "__dataclass_params__", None)
+    return parameters is not None and bool(parameters.frozen and parameters.eq)
 
 
 def _reduces(cls: type, base: type) -> bool:
@@ -108,7 +119,7 @@ def _opener_of_plain(cls: type) -> Callable[[Any, Walker], Opened]:
 
 def _open_attributes(cls: type, value: Any, walker: Walker) -> Opened:
     attributes = object.__getattribute__(value, "__dict__")
-    known = walker.number(attributes)
+    known = None if _is_frozen(cls) else walker.number(attributes)
     if known is not None:
         return b"instance of shared state %d" % known, (cls,)
     try:
@@ -119,13 +130,15 @@ def _open_attributes(cls: type, value: Any, walker: Walker) -> Opened:
 
 
 def _slot_state(value: Any, slots: list[str]) -> tuple[Any, ...]:
-    filled = []
+    return sorted_state(_slot_pairs(value, slots))
+
+
+def _slot_pairs(value: Any, slots: list[str]) -> Iterator[tuple[str, Any]]:
     for slot in slots:
         try:
-            filled.append((slot, object.__getattribute__(value, slot)))
+            yield slot, object.__getattribute__(value, slot)
         except AttributeError:
             continue  # an empty slot
-    return sorted_state(filled)
 
 
 def _opener_of_builtin(cls: type, base: type) -> Callable[[Any, Walker], Opened]:
@@ -137,7 +150,9 @@ def _opener_of_builtin(cls: type, base: type) -> Callable[[Any, Walker], Opened]
     def opener(value: Any, walker: Walker) -> Opened:
         how, held = content(value, walker)
         if own_state:
-            return tag + how + b"%d state" % len(held), (cls, *held, value.__getstate__())
+            given = value.__getstate__()
+            left_out = _left_out(value, given, walker) if _is_users_word(cls) else ()
+            return tag + how + b"%d state" % len(held), (cls, *held, given, *left_out)
         head, children = state(value, walker)
         return tag + how + b"%d " % len(held) + head, (*held, *children)
 
@@ -162,7 +177,38 @@ def open_reduced(value: Any, walker: Walker) -> Opened:
     head, children = _open_state(value, state, walker)
     listed = None if items is None else tuple(items)
     mapped = None if pairs is None else tuple(pairs)
-    return b"reduced " + head, (cls, function, arguments, listed, mapped, setter, *children)
+    parts = (cls, function, arguments, listed, mapped, setter, *children)
+    if _is_users_word(cls):
+        left_out = _left_out(value, state, walker)
+        return b"reduced %d with " % len(parts) + head, (*parts, *left_out)
+    return b"reduced " + head, parts
+
+
+def _is_users_word(cls: type) -> bool:
+    """Whether it is the user's own class that says what its state is."""
+    return any(
+        isinstance(method := _defined(cls, name), FunctionType)
+        and owner_of_function(method) is Owner.USER
+        for name in ("__getstate__", "__reduce__", "__reduce_ex__")
+    )
+
+
+def _left_out(value: Any, state: Any, walker: Walker) -> tuple[Any, ...]:
+    """The attributes that are not in the state that a class of the user's gives of an instance.
+
+    Code can read them all the same, so they count. But what has no fingerprint (a lock, a
+    connection) the class has left out for that reason, and only what is in the state is refused.
+    """
+    cls = type(value)
+    given = state if isinstance(state, dict) else {}
+    attributes = dict(_slot_pairs(value, _slots(cls)))
+    if cls.__dictoffset__ != 0:
+        attributes |= object.__getattribute__(value, "__dict__")
+    return sorted_state(
+        (name, held)
+        for name, held in attributes.items()
+        if given.get(name, _left_out) is not held and walker.can_read(held)
+    )
 
 
 def _open_state(value: Any, state: Any, walker: Walker) -> Opened:

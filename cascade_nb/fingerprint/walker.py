@@ -57,6 +57,8 @@ _OBJECT_COST = 64  # what one value counts against a budget, in bytes
 # in general, fewer so deep down that they may be few tuples which hold each other again and again.
 _MANY = 1 << 25
 _DEEP, _MANY_DEEP = 12, 1 << 12
+# No frozen instance lies so deep, unless it holds itself, which only tricks can bring about.
+_DEEPEST = 1 << 16
 
 
 class Impure(Exception):  # noqa: N818 - a way out, not an error
@@ -107,6 +109,7 @@ class Walker(Form):
         self._numbers: dict[int, int] = {}
         self._definition_numbers: dict[int, int] = {}
         self._pure_walks: dict[int, tuple[object, bytes, list[object]]] = {}
+        self._readable: dict[int, tuple[object, bool]] = {}
         self._described: list[Description] = []
         self._places: Places = {}
 
@@ -159,6 +162,21 @@ class Walker(Form):
         if found == len(self.definitions):
             self.definitions.append(value)
         return found
+
+    def can_read(self, value: object) -> bool:
+        """Whether `value` has a fingerprint; of what leads back to itself it is taken for granted."""
+        known = self._readable.get(id(value))
+        if known is None:
+            readable = self._readable
+            readable[id(value)] = value, True
+            walker = Walker(budget=self._budget, hashes_buffers=False)
+            walker._readable = readable
+            try:
+                walker.run(value)
+            except FingerprintError:
+                readable[id(value)] = value, False
+            known = readable[id(value)]
+        return known[1]
 
     def members(self, elements: Iterable[object]) -> Opened:
         """What to write of a set's elements, and how: it depends on nothing but what they are.
@@ -312,6 +330,8 @@ class Walker(Form):
         self.numbers(array("q", map(self.define, column)))
 
     def _values(self, column: list[Any], below: list[Any]) -> None:
+        if self._depth > _DEEPEST:
+            raise FingerprintError("it contains itself, or is nested too deeply")
         if self._may_unfold(len(column)):
             self._each_once(column)
         else:
