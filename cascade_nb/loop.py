@@ -33,6 +33,26 @@ class _Driving(threading.local):
 _driving = _Driving()
 
 
+class StoppedError(RuntimeError):
+    """Carries a StopIteration that a plain function raised: no coroutine lets one through.
+
+    Where the function was awaited it stays what it is, as for any coroutine that raises one;
+    `run_sync` raises `stopped`, unchanged.
+    """
+
+    def __init__(self, stopped: StopIteration) -> None:
+        super().__init__(f"a plain function raised StopIteration: {stopped}")
+        self.stopped = stopped
+
+
+def carrying(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call `function`, the user's, such that what it raises gets through coroutines and futures."""
+    try:
+        return function(*args, **kwargs)
+    except StopIteration as stopped:
+        raise StoppedError(stopped) from stopped
+
+
 class _Effect(Generic[T]):
     """Something a hand-driven coroutine asks its driver to do for it."""
 
@@ -57,6 +77,9 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except StoppedError as carrier:
+            stopped = carrier.stopped
+            break
         finally:
             _driving.now = outer
             error = None
@@ -70,6 +93,8 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
             error = exc
         finally:
             _driving.now = outer
+    # Outside of the handler, which would become its context.
+    raise stopped
 
 
 def driven_by_hand() -> bool:
@@ -113,8 +138,8 @@ async def from_guest(awaitable: Awaitable[T]) -> T:
 async def here(function: Callable[[], T]) -> T:
     """Call `function`, the user's code, in this thread and outside of our own coroutines."""
     if not _driving.now:
-        return function()
-    return await _Effect(function)
+        return carrying(function)
+    return await _Effect(lambda: carrying(function))
 
 
 async def pause(seconds: float) -> None:

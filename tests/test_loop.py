@@ -123,3 +123,21 @@ def test_a_hundred_threads_drive_at_once() -> None:
     for thread in threads:
         thread.join()
     assert results == [True] * 100
+
+
+def _stops() -> None:
+    raise STOPPED
+
+
+STOPPED = StopIteration(3)
+
+
+async def test_a_plain_function_may_raise_stop_iteration() -> None:
+    with pytest.raises(StopIteration) as caught:
+        run_sync(here(_stops))
+    assert caught.value is STOPPED
+    assert caught.value.__context__ is None
+    # As with any coroutine:
+    with pytest.raises(RuntimeError, match="StopIteration: 3") as awaited:
+        await here(_stops)
+    assert awaited.value.__cause__ is STOPPED

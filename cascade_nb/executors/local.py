@@ -8,13 +8,14 @@ import multiprocessing
 import threading
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures import Executor as Pool
+from functools import partial
 from typing import Any
 
 import cloudpickle
 
 from cascade_nb import files
 from cascade_nb.errors import ConfigurationError
-from cascade_nb.loop import driven_by_hand, here, on_loop
+from cascade_nb.loop import carrying, driven_by_hand, here, on_loop
 from cascade_nb.records import Reads
 from cascade_nb.tasks import Task
 
@@ -45,8 +46,8 @@ class LocalExecutor:
             return await here(task.call)
         loop = asyncio.get_running_loop()
         if self._threads:
-            context = contextvars.copy_context()
-            return await loop.run_in_executor(self._opened(), context.run, task.call)
+            body = partial(carrying, task.call)
+            return await loop.run_in_executor(self._opened(), contextvars.copy_context().run, body)
         pool = self._opened()
         try:
             answer = await loop.run_in_executor(pool, _run_payload, cloudpickle.dumps(task.call))
@@ -85,7 +86,7 @@ class LocalExecutor:
 def _run_payload(payload: bytes) -> bytes:
     """In the worker process: run a body; its value and the files it read."""
     with files.Recorder() as recorder:
-        value = cloudpickle.loads(payload)()
+        value = carrying(cloudpickle.loads(payload))
     reads: Reads = recorder.reads
     answer: bytes = cloudpickle.dumps((value, reads))
     return answer
