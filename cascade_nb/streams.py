@@ -1,19 +1,22 @@
 """Cached generators: streamed on a miss, stored once exhausted, replayed as the same kind.
 
 What is stored is the list of items and, of a plain generator, its return value. A consumer that
-sends or throws into the generator takes part in it, so what comes out then is not stored; nor is
-an item that was changed after it had been yielded. Streams that run at the same time are
-independent: one must not wait for another whose consumer may never go on.
+sends or throws into the generator takes part in it, so what comes out then is not stored, and a
+replay gives way to the body; nor is an item stored that was changed after it had been yielded, or
+of which that cannot be told. Streams that run at the same time are independent: one must not wait
+for another whose consumer may never go on.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from itertools import islice
+from operator import methodcaller
 from typing import Any
 
 from cascade_nb import files
-from cascade_nb.errors import FingerprintError
+from cascade_nb.errors import FingerprintError, warn_once
 from cascade_nb.events import (
     FinalStatus,
     RunFinished,
@@ -31,6 +34,7 @@ from cascade_nb.tasks import Bypass, Hit, Miss, Outcome, Report, Status, Task
 from cascade_nb.wording import plural
 
 _NO_ITEM_FINGERPRINT = ""
+_TAKES_PART = "its consumer sent or threw something into it"
 
 
 class Stream:
@@ -89,9 +93,18 @@ class Stream:
             self._items.append(item)
             self._fingerprints.append(await in_thread(_fingerprint_or_none, item))
 
-    def take_part(self) -> None:
-        """The consumer sent or threw something: what follows depends on it."""
+    async def take_part(self) -> None:
+        """The consumer sent or threw something: what follows depends on it.
+
+        A replay ends here, and a run of the body begins that will not be stored.
+        """
         self._taken_part = True
+        if isinstance(self._verdict, Hit):
+            self._verdict = Bypass(_TAKES_PART)
+            self._run_id, self._begun = new_run_id(), time.perf_counter()
+            publish, task, run_id = self._engine.bus.publish, self._task, self._run_id
+            await publish(RunStarted(run_id=run_id))
+            await publish(TaskExecutionStarted(run_id=run_id, task_id=task.id, name=task.name))
 
     async def close(self, returned: Any = None, error: BaseException | None = None) -> None:
         """The body has ended, with a return value or an error, or its consumer has left."""
@@ -125,11 +138,13 @@ class Stream:
             return self._report(status, reason=reason, seconds=seconds)
         kept: Entry | Bypass | None
         if self._taken_part:
-            kept = Bypass("its consumer sent or threw something into it")
+            kept = Bypass(_TAKES_PART)
         elif self.stepping.changed is not None:
             kept = Bypass(f"{self.stepping.changed} while it ran")
         elif not await in_thread(self._unchanged):
-            kept = Bypass("an item was changed after it had been yielded")
+            kept = Bypass("an item was changed, or may have been, after it had been yielded")
+            name = self._task.name
+            warn_once(f"the result of {name} was not cached: {kept.reason}", ("keep", name))
         else:
             reads = await reads_of(self.stepping, verdict)
             outcome = Outcome(value=(self._items, returned), seconds=seconds, reads=reads)
@@ -140,7 +155,7 @@ class Stream:
 
     def _unchanged(self) -> bool:
         return all(
-            before == _fingerprint_or_none(item)
+            before == _fingerprint_or_none(item) != _NO_ITEM_FINGERPRINT
             for item, before in zip(self._items, self._fingerprints, strict=True)
         )
 
@@ -179,38 +194,47 @@ def replay_or_record(
 ) -> Generator[Any, Any, Any]:
     """The generator that a plain cached generator function gives; `stream` ends with it."""
     stored = run_sync(stream.open())
-    if stored is not None:
-        items, returned = stored
-        yield from items
-        return returned
-    source = body()
-    step: Callable[[], Any] = lambda: next(source)  # noqa: E731 - rebound at every step
+    items, returned = stored or ([], None)
+    # None as long as the stored items are replayed.
+    source = body() if stored is None else None
+    step: Callable[[Any], Any] = next
+    place = 0
     while True:
-        try:
-            with stream.stepping:
-                item = step()
-        except StopIteration as stop:
-            run_sync(stream.close(stop.value))
-            return stop.value
-        except BaseException as error:
-            run_sync(stream.close(error=error))
-            raise
-        run_sync(stream.add(item))
+        if source is None:
+            if place == len(items):
+                return returned
+            item = items[place]
+        else:
+            try:
+                with stream.stepping:
+                    item = step(source)
+            except StopIteration as stop:
+                run_sync(stream.close(stop.value))
+                return stop.value
+            except BaseException as error:
+                run_sync(stream.close(error=error))
+                raise
+            run_sync(stream.add(item))
+        place += 1
+        sent = thrown = None
         try:
             sent = yield item
         except GeneratorExit as left:
-            source.close()
-            run_sync(stream.close(error=left))
+            if source is not None:
+                try:
+                    source.close()
+                finally:
+                    run_sync(stream.close(error=left))
             raise
         except BaseException as error:
-            stream.take_part()
-            step = lambda error=error: source.throw(error)  # type: ignore[misc] # noqa: E731
-        else:
-            if sent is None:
-                step = lambda: next(source)  # noqa: E731
-            else:
-                stream.take_part()
-                step = lambda sent=sent: source.send(sent)  # type: ignore[misc] # noqa: E731
+            thrown = error
+        step = _step(sent, thrown, next, "send", "throw")
+        if step is not next:
+            run_sync(stream.take_part())
+            if source is None:
+                source = body()
+                for _ in islice(source, place):
+                    pass
 
 
 async def replay_or_record_async(
@@ -218,38 +242,56 @@ async def replay_or_record_async(
 ) -> AsyncGenerator[Any, Any]:
     """The generator that an async cached generator function gives; `stream` ends with it."""
     stored = await stream.open()
-    if stored is not None:
-        for item in stored[0]:
-            yield item
-        return
-    source = body()
-    step: Callable[[], Any] = lambda: anext(source)  # noqa: E731 - rebound at every step
+    items = stored[0] if stored is not None else []
+    # None as long as the stored items are replayed.
+    source = body() if stored is None else None
+    step: Callable[[Any], Any] = anext
+    place = 0
     while True:
-        try:
-            with stream.stepping:
-                item = await step()
-        except StopAsyncIteration:
-            await stream.close()
-            return
-        except BaseException as error:
-            await stream.close(error=error)
-            raise
-        await stream.add(item)
+        if source is None:
+            if place == len(items):
+                return
+            item = items[place]
+        else:
+            try:
+                with stream.stepping:
+                    item = await step(source)
+            except StopAsyncIteration:
+                await stream.close()
+                return
+            except BaseException as error:
+                await stream.close(error=error)
+                raise
+            await stream.add(item)
+        place += 1
+        sent = thrown = None
         try:
             sent = yield item
         except GeneratorExit as left:
-            await source.aclose()
-            await stream.close(error=left)
+            if source is not None:
+                try:
+                    await source.aclose()
+                finally:
+                    await stream.close(error=left)
             raise
         except BaseException as error:
-            stream.take_part()
-            step = lambda error=error: source.athrow(error)  # type: ignore[misc] # noqa: E731
-        else:
-            if sent is None:
-                step = lambda: anext(source)  # noqa: E731
-            else:
-                stream.take_part()
-                step = lambda sent=sent: source.asend(sent)  # type: ignore[misc] # noqa: E731
+            thrown = error
+        step = _step(sent, thrown, anext, "asend", "athrow")
+        if step is not anext:
+            await stream.take_part()
+            if source is None:
+                source = body()
+                for _ in range(place):
+                    await anext(source, None)
+
+
+def _step(
+    sent: Any, thrown: BaseException | None, advance: Callable[[Any], Any], send: str, throw: str
+) -> Callable[[Any], Any]:
+    """How to go on with a generator after its consumer sent or threw something, or neither."""
+    if thrown is not None:
+        return methodcaller(throw, thrown)
+    return advance if sent is None else methodcaller(send, sent)
 
 
 def _fingerprint_or_none(value: Any) -> str:

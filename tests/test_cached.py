@@ -235,6 +235,53 @@ def test_numbers_too_long_to_spell_out(reports: list[Report]) -> None:
     assert [r.status for r in reports] == [Status.MISS, Status.HIT, Status.MISS]
 
 
+def test_an_item_of_which_no_change_would_be_seen_is_not_stored(reports: list[Report]) -> None:
+    @cached
+    def iterators() -> Iterator[Iterator[int]]:
+        yield iter([1, 2])
+
+    for _ in range(2):
+        assert [next(each) for each in iterators()] == [1]
+    assert [report.status for report in reports] == [Status.BYPASS, Status.BYPASS]
+
+
+def test_a_consumer_that_takes_part_in_a_replay_gets_the_body(reports: list[Report]) -> None:
+    @cached
+    def echo() -> Iterator[Any]:
+        try:
+            heard = yield 1
+            yield heard
+        except ValueError:
+            yield "caught"
+        return "end"
+
+    assert list(echo()) == [1, None]
+    sending: Any = echo()
+    assert (next(sending), sending.send(7)) == (1, 7)
+    with pytest.raises(StopIteration, match="end"):
+        next(sending)
+    throwing: Any = echo()
+    assert (next(throwing), throwing.throw(ValueError())) == (1, "caught")
+    throwing.close()
+    assert list(echo()) == [1, None]
+    assert [report.status.value for report in reports] == [
+        *("miss", "hit", "bypass", "hit", "interrupted", "hit"),
+    ]
+
+
+async def test_a_consumer_that_takes_part_in_an_async_replay_gets_the_body() -> None:
+    @cached
+    async def echo() -> AsyncIterator[Any]:
+        heard = yield 1
+        yield heard
+
+    assert [item async for item in echo()] == [1, None]
+    sending: Any = echo()
+    assert (await anext(sending), await sending.asend(7)) == (1, 7)
+    assert [item async for item in sending] == []
+    assert [item async for item in echo()] == [1, None]
+
+
 async def test_async_generators() -> None:
     steps: list[int] = []
 
