@@ -19,7 +19,7 @@ from cascade_nb.binding import binder_of
 from cascade_nb.calls import Call, calls_in, settle, with_values
 from cascade_nb.errors import ConfigurationError, FingerprintError
 from cascade_nb.execution import Engine, Run, running_engine
-from cascade_nb.fingerprint.keys import code_digest
+from cascade_nb.fingerprint.keys import code_digest, reads_digest
 from cascade_nb.loop import on_loop, run_sync
 from cascade_nb.policies.adapted import as_task_policy
 from cascade_nb.policies.task_keys import key_of
@@ -89,8 +89,14 @@ class Cached(Generic[P, T]):
         self._self: tuple[Any, ...] = ()
         # The code object that the task's id was made for: code never changes, functions may.
         self._identity: tuple[Any, str] = (None, "")
-        # What keys of other functions that call this one see besides its code.
-        self.__cascade_key_parts__ = {"version": options.version or ""}
+
+    @property
+    def __cascade_key_parts__(self) -> dict[str, str]:
+        """What keys of other functions that call this one see besides its code."""
+        parts = {"version": self._options.version or ""}
+        if self._options.reads:
+            parts["reads"] = reads_digest(self._options.reads)
+        return parts
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The value, computed or served."""

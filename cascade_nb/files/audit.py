@@ -49,7 +49,18 @@ _installed = False
 _lock = threading.Lock()
 
 EVENTS = frozenset(
-    {"open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.remove", "sqlite3.connect"}
+    [
+        "open",
+        "os.listdir",
+        "os.scandir",
+        "os.mkdir",
+        "os.rename",
+        "os.remove",
+        "glob.glob/2",
+        "pathlib.Path.glob",
+        "pathlib.Path.rglob",
+        "sqlite3.connect",
+    ]
 )
 
 

@@ -7,10 +7,12 @@ windows, caches.
 from __future__ import annotations
 
 import functools
+import glob
 import os
 import site
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -49,6 +51,19 @@ def found(shown_path: str, folder: str) -> str:
     if shown_path.startswith("~/"):
         shown_path = os.path.expanduser(shown_path)
     return os.path.normpath(os.path.join(folder, shown_path))
+
+
+def folders_asked(pattern: str, start: str, *, recursive: bool) -> Iterator[str]:
+    """The folders that a glob in `start` only asks for one name, and does not list.
+
+    In ``runs/*/log.txt`` whatever lies in ``runs`` is such a folder.
+    """
+    head, name = os.path.split(pattern)
+    while head and name != pattern and glob.has_magic(head):
+        if not glob.has_magic(name):
+            for folder in glob.iglob(head, root_dir=start, recursive=recursive):
+                yield absolute(folder, start)
+        pattern, (head, name) = head, os.path.split(head)
 
 
 def library_prefixes() -> tuple[str, ...]:

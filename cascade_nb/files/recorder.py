@@ -10,7 +10,7 @@ from typing import Any
 
 from cascade_nb.errors import logger
 from cascade_nb.files import audit
-from cascade_nb.files.places import absolute, working_folder
+from cascade_nb.files.places import absolute, folders_asked, working_folder
 from cascade_nb.files.sight import ABSENT, Sight, look
 from cascade_nb.files.trace import Trace
 from cascade_nb.records import Reads
@@ -184,6 +184,24 @@ def _on_list(traces: Sequence[Trace], name: Any) -> None:
             trace.listed(path)
 
 
+def _on_glob(
+    traces: Sequence[Trace],
+    pattern: Any,
+    recursive: bool = True,
+    root: Any = None,
+    folder_descriptor: int | None = None,
+) -> None:
+    if folder_descriptor is None and audit.is_data(None):
+        start = absolute("." if root is None else root, working_folder())
+        for path in folders_asked(os.fsdecode(pattern), start, recursive=recursive):
+            for trace in traces:
+                trace.listed(path)
+
+
+def _on_path_glob(traces: Sequence[Trace], path: Any, pattern: Any) -> None:
+    _on_glob(traces, pattern, root=path)
+
+
 def _on_mkdir(traces: Sequence[Trace], name: Any, _: int, folder_descriptor: int) -> None:
     path = absolute(name, working_folder())
     if folder_descriptor == -1 and not os.path.lexists(path):
@@ -223,6 +241,9 @@ _REACTIONS: dict[str, Callable[..., None]] = {
     "os.scandir": _on_list,
     "os.mkdir": _on_mkdir,
     "os.remove": _on_remove,
+    "glob.glob/2": _on_glob,
+    "pathlib.Path.glob": _on_path_glob,
+    "pathlib.Path.rglob": _on_path_glob,
     "os.rename": _on_rename,
     "sqlite3.connect": _on_connect,
 }

@@ -7,6 +7,7 @@ fields, which count instead.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import enum
 import functools
@@ -94,9 +95,22 @@ def members(cls: Any) -> Iterator[tuple[str, Any]]:
         yield "__attrs_attrs__", _attrs_fields(own["__attrs_attrs__"])
     if "__pydantic_fields__" in own:
         yield "__pydantic_fields__", _pydantic_fields(own)
+    registered = _registered(cls)
+    if registered:
+        yield "registered", registered
     annotations = own.get("__annotations__")
     if annotations:
         yield "__annotations__", {k: plain_annotation(v) for k, v in annotations.items()}
+
+
+def _registered(cls: Any) -> tuple[type, ...]:
+    """The classes that count as derived from an abstract one because somebody has said so."""
+    if not isinstance(cls, abc.ABCMeta):
+        return ()
+    # The registry is kept in C; this is what `abc` itself prints it with.
+    references = abc._get_dump(cls)[0]  # type: ignore[attr-defined]
+    found = [other for other in (reference() for reference in references) if other is not None]
+    return tuple(sorted(found, key=lambda other: (other.__module__, other.__qualname__)))
 
 
 def _is_enums_own(name: str, value: Any) -> bool:

@@ -342,7 +342,7 @@ class _Assembly:
         if version is not None:
             parts["version"] = _text_digest(version)
         if reads:
-            parts["reads"] = _reads_digest(reads)
+            parts["reads"] = reads_digest(reads)
         for generator, found in self._draws.items():
             if generator not in self.seeded:
                 self.risks += found
@@ -407,8 +407,12 @@ def _tuple_digest(items: tuple[str, ...]) -> str:
     return digest(b"list", _list_text(items))
 
 
-def _reads_digest(reads: Sequence[str]) -> str:
-    """Names and contents of the files that paths, folders and globs name now."""
+def reads_digest(reads: Sequence[str]) -> str:
+    """Names and contents of the files that paths, folders and globs name now.
+
+    Raises:
+        FingerprintError: one of them cannot be read.
+    """
     forms: list[bytes] = []
     for pattern in sorted(set(reads)):
         forms.append(text(pattern))

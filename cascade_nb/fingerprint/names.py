@@ -79,8 +79,7 @@ class Reader(FlowVisitor):
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load):
-            if node.id == "environ" and id(node) not in self._known_environ:
-                self._environ_risk(node)
+            self._note_environ(node)
             self.loaded(node.id, (), node.lineno)
         else:
             self.store(node.id)
@@ -89,9 +88,10 @@ class Reader(FlowVisitor):
         self._attribute(node)
 
     def _attribute(self, node: ast.Attribute, *, bare_call: bool = False) -> None:
-        if node.attr == "environ" and id(node) not in self._known_environ:
-            self._environ_risk(node)
+        self._note_environ(node)
         root, attributes = dotted(node)
+        if "__subclasses__" in attributes:
+            self.risk(node, "__subclasses__", "which classes derive from a class is not known here")
         self.attributes.update(attributes)
         if root is None:
             self.generic_visit(node)
@@ -105,6 +105,15 @@ class Reader(FlowVisitor):
         # ``df.agg("clean")``, ``methodcaller("clean")``
         if isinstance(node.value, str) and node.value.isidentifier():
             self.attributes.add(node.value)
+
+    def _note_environ(self, node: ast.expr) -> None:
+        """Note an `environ` in a dotted name of which no variable is read under a literal name."""
+        while isinstance(node, ast.Attribute | ast.Name):
+            if self._is_environ(node) and id(node) not in self._known_environ:
+                self._environ_risk(node)
+            if isinstance(node, ast.Name):
+                break
+            node = node.value
 
     def _environ_risk(self, node: ast.expr) -> None:
         self.risk(node, "os.environ", "environment variables are read under computed names")
@@ -132,9 +141,8 @@ class Reader(FlowVisitor):
         self.generic_visit(node)
 
     def _is_environ(self, node: ast.expr) -> bool:
-        return (isinstance(node, ast.Attribute) and node.attr == "environ") or (
-            isinstance(node, ast.Name) and node.id == "environ"
-        )
+        name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", None)
+        return name in ("environ", "environb")
 
     def _environ(self, environ: ast.expr, name: ast.expr) -> None:
         text = _text_of(name)

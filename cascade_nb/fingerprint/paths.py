@@ -66,7 +66,7 @@ def _shown(key: object) -> str:
 
 def _labelled(value: object, children: Sequence[Any], path: str) -> Iterator[tuple[object, str]]:
     """Children with the attribute, key or place that they are found at, as far as that is seen."""
-    names = {id(held): f".{name}" for name, held in _attributes(value)}
+    names = {id(held): f".{name}" for name, held in attributes(value)}
     if isinstance(value, dict):
         names |= {id(held): f"[{_shown(key)}]" for key, held in dict.items(value)}
     elif isinstance(value, (list, tuple)):
@@ -75,7 +75,8 @@ def _labelled(value: object, children: Sequence[Any], path: str) -> Iterator[tup
         yield child, path + names.get(id(child), "")
 
 
-def _attributes(value: object) -> Iterator[tuple[str, object]]:
+def attributes(value: object) -> Iterator[tuple[str, object]]:
+    """What an instance holds in its slots and `__dict__`, asked of Python and not of its class."""
     for cls in type(value).__mro__:
         slots = vars(cls).get("__slots__", ())
         for slot in (slots,) if isinstance(slots, str) else tuple(slots):

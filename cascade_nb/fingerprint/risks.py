@@ -26,6 +26,9 @@ _NETWORK = "may read from the network"
 _PROCESS = "runs another program"
 _INPUT = "asks the user"
 _ENVIRONMENT = "environment variables are read under computed names"
+_PLACE = "depends on the working folder"
+_MACHINE = "asks which machine or process it runs in"
+_TIMES = "asks for size or times of a file, and only its content counts"
 
 _EXACT = {
     "time.time": _CLOCK,
@@ -61,6 +64,20 @@ _EXACT = {
     "pandas.read_sql_query": _NETWORK,
     "pandas.read_sql_table": _NETWORK,
     "builtins.input": _INPUT,
+    "sys.argv": "reads the command line",
+    "os.getcwd": _PLACE,
+    "pathlib.Path.cwd": _PLACE,
+    "os.getpid": _MACHINE,
+    "os.uname": _MACHINE,
+    "platform.node": _MACHINE,
+    "socket.gethostname": _MACHINE,
+    "os.stat": _TIMES,
+    "os.path.getsize": _TIMES,
+    "os.path.getmtime": _TIMES,
+    "os.path.getctime": _TIMES,
+    "os.path.getatime": _TIMES,
+    "os.path.expandvars": _ENVIRONMENT,
+    "os.getenvb": _ENVIRONMENT,
     "os.environ renamed": _ENVIRONMENT,
     "os.getenv renamed": _ENVIRONMENT,
     "inspect.getsource": "reads source text, of which comments do not count",
@@ -73,6 +90,8 @@ _MODULES = {
     "urllib3": _NETWORK,
     "subprocess": _PROCESS,
 }
+# Where the functions of `os.path` are at home.
+_PATH_MODULES = re.compile(r"^(posixpath|ntpath|genericpath)\.")
 # Names in network modules that do not go out by themselves.
 _QUIET = re.compile(r"(exceptions|codes|[A-Z]\w*(Error|Exception|Warning|Timeout)|PIPE|DEVNULL)$")
 _STATELESS_RANDOM = frozenset(
@@ -106,7 +125,7 @@ TEXT_METHODS = frozenset({"query", "eval", "run_cell", "import_module"})
 
 def of_name(name: str, *, bare_call: bool) -> str | None:
     """What is risky about the thing that counts by `name`, as a message; None: nothing."""
-    message = _EXACT.get(name)
+    message = _EXACT.get(_PATH_MODULES.sub("os.path.", name))
     if message is not None:
         return message
     generator = generator_of(name)

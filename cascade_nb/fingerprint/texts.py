@@ -8,13 +8,17 @@ from __future__ import annotations
 import ast
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from types import CodeType
+from itertools import chain, islice
+from types import CodeType, ModuleType
 from typing import Any
+
+from cascade_nb.fingerprint.paths import attributes
 
 # A path is not longer, and one that is given with thousands of others is data.
 _LONGEST = 4096
 _MOST_PARTS = 1000
 _DEEPEST = 3
+_CONTAINERS: tuple[Any, ...] = (list, tuple, set, frozenset)
 
 
 def texts_of(
@@ -47,11 +51,22 @@ def _in_value(value: Any, depth: int) -> Iterator[str]:
             yield value
     elif isinstance(value, os.PathLike):
         yield from _in_path(value)
-    elif depth < _DEEPEST and type(value) in (list, tuple, set, frozenset, dict):
-        parts = value.values() if isinstance(value, dict) else value
-        if len(value) <= _MOST_PARTS:
-            for part in parts:
-                yield from _in_value(part, depth + 1)
+    elif depth < _DEEPEST:
+        for part in _parts_of(value):
+            yield from _in_value(part, depth + 1)
+
+
+def _parts_of(value: Any) -> Iterable[Any]:
+    """What a container or an instance holds, asked of Python and not of a class of the user's."""
+    for kind in _CONTAINERS:
+        if isinstance(value, kind):
+            return kind.__iter__(value) if kind.__len__(value) <= _MOST_PARTS else ()
+    if isinstance(value, dict):
+        few = dict.__len__(value) <= _MOST_PARTS
+        return chain(dict.keys(value), dict.values(value)) if few else ()
+    if isinstance(value, type | ModuleType):
+        return ()
+    return islice((held for _, held in attributes(value)), _MOST_PARTS)
 
 
 def _in_path(value: os.PathLike[Any]) -> Iterator[str]:

@@ -555,9 +555,16 @@ RISKY = {
     "variables['A']": "environment variables are read under computed names",
     "ask('A')": "environment variables are read under computed names",
     "at_once()": "reads the clock",
+    "os.environ.copy()['A']": "environment variables are read under computed names",
+    "os.path.expandvars(x)": "environment variables are read under computed names",
+    "os.environb[b'A']": "environment variables are read under computed names",
+    "os.getcwd()": "depends on the working folder",
+    "sys.argv[1]": "reads the command line",
+    "os.path.getmtime(x)": "asks for size or times of a file, and only its content counts",
+    "int.__subclasses__()": "which classes derive from a class is not known here",
 }
 IMPORTS = """
-import datetime, importlib, os, random, subprocess, time, urllib.request
+import datetime, importlib, os, random, subprocess, sys, time, urllib.request
 import numpy as np
 from datetime import datetime as dt
 from random import shuffle
