@@ -277,9 +277,13 @@ def _parts_of(value: Any) -> Iterator[Any]:
     if isinstance(value, FOLLOWED_KINDS):
         yield from (part for _, part in inside(value))
         return
-    for cell in getattr(value, "__closure__", None) or ():
+    for cell in (isinstance(value, FunctionType) and value.__closure__) or ():
         try:
             yield cell.cell_contents
         except ValueError:
             continue  # an empty cell
-    yield from list(getattr(value, "__dict__", {}).values())
+    try:
+        # Asked of a lazy module, as six has them, any other way would import what it stands for.
+        yield from list(object.__getattribute__(value, "__dict__").values())
+    except AttributeError:
+        return
