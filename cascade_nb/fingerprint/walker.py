@@ -164,7 +164,7 @@ class Walker(Form):
         return found
 
     def can_read(self, value: object) -> bool:
-        """Whether `value` has a fingerprint; of what leads back to itself it is taken for granted."""
+        """Whether `value` has a fingerprint; what leads back to itself is taken to have one."""
         known = self._readable.get(id(value))
         if known is None:
             readable = self._readable

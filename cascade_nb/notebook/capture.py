@@ -24,6 +24,8 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
+from IPython.core.interactiveshell import InteractiveShell
+
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 _recorder: ContextVar[Recorder | None] = ContextVar("cascade_nb_recorder", default=None)
@@ -101,6 +103,7 @@ class Recorder:
         self._patch(shell, "_showtraceback", self._error_shower)
         self._patch(shell.payload_manager, "write_payload", self._payload_writer)
         self._patch(builtins, "input", self._asker)
+        self._patch(shell, "system", self._system_caller)
 
     def _patch(
         self, owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -127,6 +130,12 @@ class Recorder:
             return write
 
         return make
+
+    def _system_caller(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        # A terminal lets `!cmd` write past Python's streams, where nothing can be recorded.
+        is_raw = getattr(original, "__func__", None) is InteractiveShell.system_raw
+        piped: Callable[..., Any] = self._shell.system_piped
+        return piped if is_raw else original
 
     def _publisher(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def publish(data: Any, metadata: Any = None, *args: Any, **kwargs: Any) -> Any:
