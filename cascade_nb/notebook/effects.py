@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from cascade_nb.fingerprint import magics
+
 State = dict[str, Any]
 _ABSENT = object()
 # What would put a secret into a result that may be shared.
@@ -62,8 +64,8 @@ class Watch:
 
     @contextmanager
     def statement(self, node: ast.stmt) -> Iterator[None]:
-        """Around each top-level statement: what imports change counts as there before."""
-        if not isinstance(node, ast.Import | ast.ImportFrom):
+        """Around each top-level statement: what is done again on a hit counts as there before."""
+        if not _is_done_again(node):
             yield
             return
         before = _read_all()
@@ -71,8 +73,9 @@ class Watch:
         for surface in SURFACES:
             after = surface.read()
             if after is not None:
-                mine = self._before.setdefault(surface.name, {})
-                _carry_over(mine, before.get(surface.name, {}), after)
+                then = before.get(surface.name, {})
+                mine = self._before.setdefault(surface.name, _undisturbed(surface, then))
+                _carry_over(mine, then, after)
 
     def changes(self) -> tuple[dict[str, Any], str]:
         """What has changed, as plain data for `restore`; and what cannot be restored, if so."""
@@ -156,6 +159,18 @@ def display_settings() -> dict[str, Any]:
 def _read_all() -> dict[str, State]:
     states = {surface.name: surface.read() for surface in SURFACES}
     return {name: state for name, state in states.items() if state is not None}
+
+
+def _is_done_again(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return True
+    magic = magics.of_statement(node)
+    return magic is not None and magic.is_setup
+
+
+def _undisturbed(surface: Surface, state: State) -> State:
+    """What `surface` was at first, if a statement in between has loaded its library."""
+    return surface.defaults() if state and surface.defaults is not None else dict(state)
 
 
 def _carry_over(mine: State, before: State, after: State) -> None:

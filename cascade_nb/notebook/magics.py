@@ -147,6 +147,10 @@ class CascadeMagics(Magics):
         return self._modules_seed
 
 
+# An abbreviation would mean something else as soon as another option begins like it.
+CascadeMagics.cascade.parser.allow_abbrev = False
+
+
 def _file_may_seed(path: str) -> bool:
     if "site-packages" in path:
         return False

@@ -56,8 +56,10 @@ SCENARIOS = (
     ),
     Scenario(
         name="figure",
-        before="%matplotlib inline\nimport matplotlib.pyplot as plt",
-        body="plt.plot([1, 2, 3])\nplt.title('t')\nplt.show()\nprint('after')",
+        body=(
+            "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2, 3])\n"
+            "plt.title('t')\nplt.show()\nprint('after')"
+        ),
     ),
     Scenario(
         name="figure_left_open",

@@ -76,7 +76,11 @@ def test_a_task_of_another_cell_is_not_recorded(kernel: Kernel) -> None:
     ],
     ids=["loop", "sleep", "await", "gather", "group", "child", "thread", "command"],
 )
-@pytest.mark.parametrize("above", ["", "%%time\n"], ids=["top level", "below %%time"])
+@pytest.mark.parametrize(
+    "above",
+    ["", pytest.param("%%time\n", marks=pytest.mark.slow)],
+    ids=["top level", "below %%time"],
+)
 def test_an_interrupt_stops_the_body(kernel: Kernel, body: str, above: str) -> None:
     begun = _begun(kernel)
     cell = f"{above}%%cascade --name busy\n{BEGIN}{body}\nafter = 1"
@@ -259,6 +263,7 @@ def test_off_runs_plainly(kernel: Kernel) -> None:
     ("line", "word"),
     [
         ("--nonsense", "--nonsense"),
+        ("--ref", "--ref"),
         ("--ttl soon", "soon"),
         ("--retry 0", "max_attempts"),
         ("--retry many", "many"),
