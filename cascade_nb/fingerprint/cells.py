@@ -23,7 +23,7 @@ from cascade_nb.fingerprint.magics import Magic
 from cascade_nb.fingerprint.names import Reader
 from cascade_nb.fingerprint.normal import NormalForm, digest, is_constant
 from cascade_nb.fingerprint.risks import Risk
-from cascade_nb.fingerprint.scopes import Scope, Use, imported_star
+from cascade_nb.fingerprint.scopes import CallForm, Scope, Use, imported_star
 from cascade_nb.fingerprint.source import plain_python
 
 _DEFINITIONS = (
@@ -176,11 +176,11 @@ class _CellReader(Reader):
             self.conditional.add(name)
 
     def loaded(
-        self, name: str, attributes: Sequence[str], line: int, *, bare_call: bool = False
+        self, name: str, attributes: Sequence[str], line: int, *, call: CallForm = CallForm.OTHER
     ) -> None:
         if self.home(name) is self._cell or name not in self._cell.bound:
             self._run_waiting(name)
-        super().loaded(name, attributes, line, bare_call=bare_call)
+        super().loaded(name, attributes, line, call=call)
 
     def store(self, name: str) -> None:
         super().store(name)

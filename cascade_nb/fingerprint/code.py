@@ -149,8 +149,8 @@ def group(uses: Iterable[Use]) -> tuple[dict[str, tuple[Use, ...]], tuple[Use, .
     return by_root, tuple(imported)
 
 
-def _order(use: Use) -> tuple[str, tuple[str, ...], int, bool]:
-    return use.root, use.attributes, use.level, use.bare_call
+def _order(use: Use) -> tuple[str, tuple[str, ...], int, int]:
+    return use.root, use.attributes, use.level, use.call
 
 
 def asks_about_code(words: set[str]) -> tuple[bool, bool]:

@@ -34,7 +34,7 @@ from cascade_nb.fingerprint.ownership import (
     owner_of_function,
 )
 from cascade_nb.fingerprint.patches import Patch
-from cascade_nb.fingerprint.scopes import Use
+from cascade_nb.fingerprint.scopes import CallForm, Use
 
 _MISSING: Any = object()
 _SCALARS = frozenset({int, float, complex, bool, str, bytes, type(None)})
@@ -55,7 +55,7 @@ class Reached(NamedTuple):
     value: Any
     place: tuple[Any, ...] | None = None
     line: int = 0
-    bare_call: bool = False
+    call: CallForm = CallForm.OTHER
 
 
 class reading:  # noqa: N801 - a context manager, and quicker than one made of a generator
@@ -268,7 +268,7 @@ class Found:
             known = f"{known}.{attribute}"
         if known == "os.getenv" and name.rpartition(".")[2] != "getenv":
             known = "os.getenv renamed"
-        self.items.append(Reached(f"name {name}", "name", known, None, use.line, use.bare_call))
+        self.items.append(Reached(f"name {name}", "name", known, None, use.line, use.call))
 
     def _compiled(self, module_name: str) -> None:
         """An extension module of the user's counts by its file."""
@@ -298,7 +298,7 @@ class Found:
             self._whole_module(value, use, display or use.root)
             return
         name = ".".join((display or use.root, *attributes[:index]))
-        rest = Use(use.root, attributes[index:], use.line, bare_call=use.bare_call)
+        rest = Use(use.root, attributes[index:], use.line, call=use.call)
         attribute = attributes[index - 1]
         if origin.owner_of_loaded(owner) is Owner.USER:
             if value is not _MISSING:
@@ -321,7 +321,7 @@ class Found:
         known = ".".join((owner.__name__, *attributes[index - 1 :]))
         # What a lazy module has not loaded yet counts by the same name before and after.
         label = f"name {'.'.join((display or use.root, *attributes))}"
-        self.items.append(Reached(label, "name", known, None, use.line, use.bare_call))
+        self.items.append(Reached(label, "name", known, None, use.line, use.call))
 
     def _is_patched(self, value: Any) -> bool:
         """Whether what lies in an installed module is the user's."""
@@ -366,7 +366,7 @@ class Found:
             self.installed(name)
             known = ".".join((name, *use.attributes))
             label = f"name {use.text}"
-            self.items.append(Reached(label, "name", known, None, use.line, use.bare_call))
+            self.items.append(Reached(label, "name", known, None, use.line, use.call))
             return
         if module is None:
             module = _import(name)

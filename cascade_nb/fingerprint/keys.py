@@ -280,7 +280,7 @@ class _Assembly:
         seeds = risks.SEEDS.get(name)
         if seeds is not None:
             self.seeded.add(seeds)
-        message = risks.of_name(name, bare_call=item.bare_call)
+        message = risks.of_name(name, call=item.call)
         if message is not None:
             risk = Risk(line=item.line, name=name, message=message)
             generator = risks.generator_of(name)
@@ -343,6 +343,7 @@ class _Assembly:
             parts["version"] = _text_digest(version)
         if reads:
             parts["reads"] = reads_digest(reads)
+            self.risks = [risk for risk in self.risks if risk.message != risks.UNSEEN]
         for generator, found in self._draws.items():
             if generator not in self.seeded:
                 self.risks += found

@@ -16,9 +16,11 @@ from dataclasses import replace
 
 from cascade_nb.fingerprint import risks
 from cascade_nb.fingerprint.flow import FlowVisitor
+from cascade_nb.fingerprint.given import is_given
 from cascade_nb.fingerprint.risks import Risk
 from cascade_nb.fingerprint.scopes import (
     Bindings,
+    CallForm,
     Comprehension,
     Function,
     Scope,
@@ -43,22 +45,24 @@ class Reader(FlowVisitor):
         self.risks: list[Risk] = []
         self._annotations = annotations
         self._known_environ: set[int] = set()
+        # Names that hold anything but texts and inputs that are given as they are.
+        self._computed: set[str] = set()
 
     # Names
 
     def loaded(
-        self, name: str, attributes: Sequence[str], line: int, *, bare_call: bool = False
+        self, name: str, attributes: Sequence[str], line: int, *, call: CallForm = CallForm.OTHER
     ) -> None:
         """Note that `name.attributes` is used."""
         name = self.mangled(name)
         home = self.home(name)
         if home is None:
             self.outside(name)
-            self.add(Use(name, tuple(attributes), line, bare_call=bare_call))
+            self.add(Use(name, tuple(attributes), line, call=call))
         elif name in home.modules:
             module = home.modules[name]
             chain = (*module.attributes, *attributes)
-            self.add(replace(module, attributes=chain, line=line, bare_call=bare_call))
+            self.add(replace(module, attributes=chain, line=line, call=call))
 
     def outside(self, name: str) -> None:
         """Called for each name that is taken from outside."""
@@ -66,6 +70,15 @@ class Reader(FlowVisitor):
     def add(self, use: Use) -> None:
         """Keep a use; of equal ones, the first line."""
         self.uses.setdefault(replace(use, line=0), use)
+
+    def store(self, name: str) -> None:
+        super().store(name)
+        self._computed.add(name)
+
+    def assign(self, target: ast.expr, value: ast.expr) -> None:
+        super().assign(target, value)
+        if isinstance(target, ast.Name) and is_given(value, self._computed):
+            self._computed.discard(target.id)
 
     def store_global(self, name: str) -> None:
         """Note that a function binds a global: a change that a second look must notice."""
@@ -87,7 +100,7 @@ class Reader(FlowVisitor):
     def visit_Attribute(self, node: ast.Attribute) -> None:
         self._attribute(node)
 
-    def _attribute(self, node: ast.Attribute, *, bare_call: bool = False) -> None:
+    def _attribute(self, node: ast.Attribute, *, call: CallForm = CallForm.OTHER) -> None:
         self._note_environ(node)
         root, attributes = dotted(node)
         if "__subclasses__" in attributes:
@@ -97,7 +110,7 @@ class Reader(FlowVisitor):
             self.generic_visit(node)
         elif isinstance(root, ast.Name):
             mangled = [self.mangled(attribute) for attribute in attributes]
-            self.loaded(root.id, mangled, node.lineno, bare_call=bare_call)
+            self.loaded(root.id, mangled, node.lineno, call=call)
         else:
             self.visit(root)
 
@@ -174,14 +187,27 @@ class Reader(FlowVisitor):
                 self._getenv(function, first)
             elif function.attr in risks.TEXT_METHODS:
                 self._text_method(node, function)
-        if node.args or node.keywords:
-            self.generic_visit(node)
-        elif isinstance(function, ast.Name):
-            self.loaded(function.id, (), node.lineno, bare_call=True)
+        self._called(function, self._form_of(node))
+        for argument in (*node.args, *node.keywords):
+            self.visit(argument)
+
+    def _called(self, function: ast.expr, form: CallForm) -> None:
+        if isinstance(function, ast.Name) and form is not CallForm.OTHER:
+            self.loaded(function.id, (), function.lineno, call=form)
         elif isinstance(function, ast.Attribute):
-            self._attribute(function, bare_call=True)
+            self._attribute(function, call=form)
         else:
             self.visit(function)
+
+    def _form_of(self, node: ast.Call) -> CallForm:
+        if not node.args and not node.keywords:
+            return CallForm.BARE
+        name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+        if name not in risks.NATIVE_READERS:
+            return CallForm.OTHER
+        path = node.args[0] if node.args else node.keywords[0].value
+        given = is_given(path, self._computed)
+        return CallForm.OTHER if given else CallForm.COMPUTED_PATH
 
     def _getenv(self, function: ast.expr, name: ast.expr | None) -> None:
         text = None if name is None else _text_of(name)
@@ -313,7 +339,7 @@ class Reader(FlowVisitor):
             for index, generator in enumerate(node.generators):
                 if index:
                     self.visit(generator.iter)
-                self.visit(generator.target)
+                self.assign(generator.target, generator.iter)
                 for condition in generator.ifs:
                     self.visit(condition)
             if isinstance(node, ast.DictComp):
@@ -340,7 +366,7 @@ class Reader(FlowVisitor):
             self.visit(node.annotation)
         if node.value is not None:
             self.visit(node.value)
-            self.visit(node.target)
+            self.assign(node.target, node.value)
         elif not isinstance(node.target, ast.Name):
             self.visit(node.target)
 

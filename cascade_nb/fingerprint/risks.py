@@ -10,6 +10,8 @@ import ast
 import re
 from dataclasses import dataclass
 
+from cascade_nb.fingerprint.scopes import CallForm
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Risk:
@@ -20,6 +22,7 @@ class Risk:
     message: str
 
 
+UNSEEN = "reads a file under a computed path, unseen; name it in reads=[...]"
 _CLOCK = "reads the clock"
 _DRAW = "draws random numbers without a seed"
 _NETWORK = "may read from the network"
@@ -123,7 +126,27 @@ SEEDS = {"random.seed": "random", "numpy.random.seed": "numpy.random"}
 TEXT_METHODS = frozenset({"query", "eval", "run_cell", "import_module"})
 
 
-def of_name(name: str, *, bare_call: bool) -> str | None:
+# Readers of files that Python does not see opened. Of those in `_NATIVE_PACKAGES`, all.
+NATIVE_READERS = frozenset(
+    [
+        *("read_csv", "read_parquet", "read_feather", "read_orc", "read_hdf", "read_json"),
+        *("read_table", "read_pandas", "read_schema", "read_metadata", "open_csv", "dataset"),
+        *("read_ipc", "read_ipc_stream", "read_ndjson", "read_avro", "read_excel", "read_delta"),
+        *("scan_csv", "scan_parquet", "scan_ipc", "scan_ndjson", "scan_delta", "scan_iceberg"),
+        *("ParquetFile", "ParquetDataset", "ORCFile", "OSFile", "memory_map", "File", "Dataset"),
+        *("open_dataset", "open_mfdataset", "open_zarr", "read_file", "read_dataframe", "imread"),
+    ]
+)
+_NATIVE_PACKAGES = frozenset(
+    [
+        *("pyarrow", "polars", "h5py", "xarray", "netCDF4", "geopandas", "pyogrio", "cv2"),
+        *("duckdb", "fastparquet"),
+    ]
+)
+_NATIVE_IN_PANDAS = frozenset({"read_parquet", "read_feather", "read_orc", "read_hdf"})
+
+
+def of_name(name: str, *, call: CallForm) -> str | None:
     """What is risky about the thing that counts by `name`, as a message; None: nothing."""
     message = _EXACT.get(_PATH_MODULES.sub("os.path.", name))
     if message is not None:
@@ -133,10 +156,18 @@ def of_name(name: str, *, bare_call: bool) -> str | None:
         attribute = name.removeprefix(f"{generator}.")
         return None if attribute in _STATELESS_RANDOM or "." in attribute else _DRAW
     if name in _FRESH_GENERATORS:
-        return _DRAW if bare_call else None
+        return _DRAW if call is CallForm.BARE else None
     top, _, attribute = name.partition(".")
+    if call is CallForm.COMPUTED_PATH and _reads_natively(top, name):
+        return UNSEEN
     message = _MODULES.get(top)
     return None if message is None or not attribute or _QUIET.search(attribute) else message
+
+
+def _reads_natively(package: str, name: str) -> bool:
+    if package == "pandas":
+        return name.rpartition(".")[2] in _NATIVE_IN_PANDAS
+    return package in _NATIVE_PACKAGES
 
 
 def generator_of(name: str) -> str | None:

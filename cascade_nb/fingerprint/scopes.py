@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from types import ModuleType
@@ -14,12 +15,20 @@ Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
+class CallForm(enum.IntEnum):
+    """How a name is called, as far as that matters: without any argument, or of a path."""
+
+    OTHER = 0
+    BARE = 1
+    COMPUTED_PATH = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """A dotted name that code takes from outside of itself.
 
     `root` is a global or a closure's name; where `imported`, it is the path of a module that the
-    code imports itself, with `level` leading dots. `bare_call`: called without any argument.
+    code imports itself, with `level` leading dots. `call` is how it is called.
     """
 
     root: str
@@ -27,7 +36,7 @@ class Use:
     line: int = 0
     imported: bool = False
     level: int = 0
-    bare_call: bool = False
+    call: CallForm = CallForm.OTHER
 
     @property
     def text(self) -> str:

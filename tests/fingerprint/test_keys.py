@@ -535,6 +535,7 @@ def test_callable_instance_counts_its_state_and_class() -> None:
     assert len(keys) == 4
 
 
+UNSEEN = "reads a file under a computed path, unseen; name it in reads=[...]"
 RISKY = {
     "time.time()": "reads the clock",
     "datetime.datetime.now()": "reads the clock",
@@ -561,11 +562,15 @@ RISKY = {
     "os.getcwd()": "depends on the working folder",
     "sys.argv[1]": "reads the command line",
     "os.path.getmtime(x)": "asks for size or times of a file, and only its content counts",
+    "pl.read_csv(f'{x}.csv')": UNSEEN,
+    "pl.scan_parquet('data/*.parquet')": UNSEEN,
+    "pd.read_parquet(os.path.join('a', x))": UNSEEN,
+    "[pl.read_csv(p) for p in os.listdir()]": UNSEEN,
     "int.__subclasses__()": "which classes derive from a class is not known here",
 }
 IMPORTS = """
 import datetime, importlib, os, random, subprocess, sys, time, urllib.request
-import numpy as np
+import numpy as np, pandas as pd, polars as pl
 from datetime import datetime as dt
 from random import shuffle
 from time import time as clock; from os import environ as variables, getenv as ask; at_once = dt.now
@@ -589,6 +594,11 @@ def test_risks_name_line_and_reason(expression: str) -> None:
         "eval('x + 1')",
         "os.environ['A']",
         "datetime.datetime(2020, 1, 1)",
+        "pl.read_csv('a.csv')",
+        "pl.read_csv(x)",
+        "pl.read_csv(x.paths['a'], separator=str(x))",
+        "[pl.read_csv(p) for p in sorted(x)]",
+        "pd.read_csv(os.path.join('a', x))",
     ],
 )
 def test_what_is_no_risk(expression: str) -> None:
@@ -733,3 +743,10 @@ def test_classes_of_compiled_metaclasses_have_a_fingerprint() -> None:
     np = pytest.importorskip("numpy")
     compiled = type(np.random.default_rng)
     assert values.fingerprint(compiled) == values.fingerprint(compiled)
+
+
+def test_a_path_named_in_reads_is_no_risk(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a")
+    source = IMPORTS + "def f(x): return pl.read_csv(f'{x}.csv')"
+    assert key_of(source).risks
+    assert not key_of(source, reads=[str(tmp_path / "a.csv")]).risks
