@@ -153,6 +153,25 @@ through_helper(
     "def g(x): return isinstance(A(), I)",
     (False, True),
 )
+through_helper(
+    "patterns that a class takes",
+    "class P:\n  __match_args__ = ('x', 'y')\n  x, y = 4, 5\n"
+    "def g(x):\n  match P():\n    case P(first): return first",
+    "class P:\n  __match_args__ = ('y', 'x')\n  x, y = 4, 5\n"
+    "def g(x):\n  match P():\n    case P(first): return first",
+)
+through_helper(
+    "builtin of one's own",
+    "import builtins\nbuiltins.of_ones_own = 4\ndef g(x): return of_ones_own",
+    "import builtins\nbuiltins.of_ones_own = 5\ndef g(x): return of_ones_own",
+)
+scenario(
+    "namespace of a module",
+    "import h\n@cached\ndef answer(): return h.__dict__['K']",
+    before="K = 1",
+    after="K = 2",
+    answers=(1, 2),
+)
 scenario(
     "star import",
     "from h import *\n@cached\ndef answer(): return K",

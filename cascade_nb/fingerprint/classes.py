@@ -41,7 +41,6 @@ _PYTHONS_OWN = frozenset(
         "__type_params__",
         "__dataclass_fields__",
         "__dataclass_params__",
-        "__match_args__",
         "_is_protocol",
         "_is_runtime_protocol",
         "__protocol_attrs__",
@@ -78,6 +77,8 @@ def members(cls: Any) -> Iterator[tuple[str, Any]]:
             continue
         if generated and _is_generated(name, value):
             continue
+        if name == "__signature__" and "__pydantic_fields__" in own:
+            continue  # made when somebody asks for it
         if name == "__subclasshook__" and getattr(value, "__func__", value).__module__ == "typing":
             continue
         if is_enum and (name in cls.__members__ or _is_enums_own(name, value)):

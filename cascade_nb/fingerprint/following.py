@@ -37,6 +37,7 @@ from cascade_nb.fingerprint.patches import Patch
 from cascade_nb.fingerprint.scopes import CallForm, Use
 
 _MISSING: Any = object()
+_BUILTINS = frozenset(vars(builtins))
 _SCALARS = frozenset({int, float, complex, bool, str, bytes, type(None)})
 
 
@@ -217,6 +218,8 @@ class Found:
             self._root(root, value, "global", (id(table), root.name))
         elif root.name == "input":
             self.items.append(Reached("input", "name", "builtins.input", None, root.uses[0].line))
+        elif root.name not in _BUILTINS:
+            self._root(root, value, "global", (id(table), root.name))
         # What Python itself puts there is covered by the version of Python.
 
     def thing(
@@ -289,7 +292,9 @@ class Found:
         while index < len(attributes):
             owner = value
             value = vars(owner).get(attributes[index], _MISSING)
-            if value is _MISSING:
+            if attributes[index] == "__dict__":
+                value = owner
+            elif value is _MISSING:
                 value = sys.modules.get(f"{owner.__name__}.{attributes[index]}", _MISSING)
             index += 1
             if not isinstance(value, ModuleType):

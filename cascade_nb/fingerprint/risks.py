@@ -29,6 +29,7 @@ _NETWORK = "may read from the network"
 _PROCESS = "runs another program"
 _INPUT = "asks the user"
 _ENVIRONMENT = "environment variables are read under computed names"
+_IMPORTS = "asks what is imported, and from where"
 _PLACE = "depends on the working folder"
 _MACHINE = "asks which machine or process it runs in"
 _TIMES = "asks for size or times of a file, and only its content counts"
@@ -68,6 +69,9 @@ _EXACT = {
     "pandas.read_sql_table": _NETWORK,
     "builtins.input": _INPUT,
     "sys.argv": "reads the command line",
+    "sys.path": _IMPORTS,
+    "sys.modules": _IMPORTS,
+    "sys.modules.get": _IMPORTS,
     "os.getcwd": _PLACE,
     "pathlib.Path.cwd": _PLACE,
     "os.getpid": _MACHINE,
