@@ -56,7 +56,7 @@ def loaded(value: Any) -> Any:
     return decode(data, code=True)
 
 
-@pytest.mark.parametrize("value", UNCHANGING, ids=repr)
+@pytest.mark.parametrize("value", UNCHANGING)
 def test_values_that_cannot_change_have_no_identity(value: Any) -> None:
     twice = [value, value]
     assert fingerprint(twice) == fingerprint([value, copy.deepcopy(value)])
