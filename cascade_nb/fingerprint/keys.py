@@ -461,13 +461,3 @@ def changed_parts(before: Key, after: Key) -> list[str]:
         if before.parts.get(label) != after.parts.get(label)
         and not label.startswith(_SESSION_PARTS)
     ]
-
-
-def describe_change(
-    old_parts: Mapping[str, str],
-    new_parts: Mapping[str, str],
-    old_previews: Mapping[str, str],
-    new_previews: Mapping[str, str],
-) -> str:
-    """What differs between two keys, in one line; empty where nothing does."""
-    return previews.describe_change(old_parts, new_parts, old_previews, new_previews)

@@ -21,8 +21,8 @@ from cascade_nb.errors import (
     logger,
     warn_once,
 )
-from cascade_nb.fingerprint import keys
 from cascade_nb.fingerprint.keys import Key
+from cascade_nb.fingerprint.previews import describe_change
 from cascade_nb.fingerprint.values import BudgetExceeded, fingerprint
 from cascade_nb.loop import here, in_thread
 from cascade_nb.policies.adapted import NoLock
@@ -272,7 +272,7 @@ class ContentCachePolicy:
         parts, previews = earlier
         if parts == key.parts:
             return "its result is no longer stored: expired, evicted or forgotten"
-        return keys.describe_change(parts, key.parts, previews, key.previews())
+        return describe_change(parts, key.parts, previews, key.previews())
 
     async def _read_note(self, task: Task) -> tuple[Mapping[str, str], Mapping[str, str]] | None:
         if self._notes is None:

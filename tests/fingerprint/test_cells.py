@@ -8,7 +8,8 @@ import pytest
 
 from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint.cells import CellCode, analyse_cell
-from cascade_nb.fingerprint.keys import cell_key, describe_change
+from cascade_nb.fingerprint.keys import cell_key
+from cascade_nb.fingerprint.previews import describe_change
 from tests.fingerprint.scenarios import Modules, run
 
 MAGIC_TIME = "get_ipython().run_cell_magic('time', '', {!r})\n"

@@ -15,9 +15,9 @@ from cascade_nb.fingerprint import values
 from cascade_nb.fingerprint.keys import (
     changed_parts,
     code_digest,
-    describe_change,
     function_key,
 )
+from cascade_nb.fingerprint.previews import describe_change
 from tests.fingerprint.scenarios import Modules, Scenario, key_of, run, two_keys
 
 PLAIN = """
