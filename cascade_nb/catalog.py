@@ -13,8 +13,8 @@ from cascade_nb.content import cid as cids
 from cascade_nb.errors import ConfigurationError, IntegrityError
 from cascade_nb.policies.shelf import entry_of
 from cascade_nb.protocols import Forgets, Lists
+from cascade_nb.provenance.secret import unseal
 from cascade_nb.records import Entry, Record
-from cascade_nb.trust.secret import unseal
 from cascade_nb.units import human_seconds, human_size
 from cascade_nb.wording import one_line, plural, short_cid, text_table
 

@@ -178,6 +178,7 @@ class Engine:
             status=Status.HIT,
             entry=hit.entry,
             saved=hit.entry.seconds if hit.entry is not None else 0.0,
+            signer=hit.signer,
         )
         await self.bus.publish(report)
         return Performance(hit.value, report)

@@ -3,9 +3,9 @@
 The engine is written once, as coroutines. Under `await` they are ordinary coroutines. A plain
 function has no loop to await on, or stands in the middle of a running one (a notebook cell), and
 most hits never wait for anything. So `run_sync` drives the coroutine by hand with ``send``; what
-really needs a loop, a thread or the caller's bare stack is asked of it by the four functions
-`in_thread`, `on_loop`, `here` and `pause`. Engine, policies and backends must use these for
-everything that suspends: a future of asyncio's would have nobody to wait for it.
+really needs a loop, a thread or the caller's bare stack is asked of it by the functions
+`in_thread`, `on_loop`, `on_background`, `here` and `pause`. Engine, policies and backends must use
+these for everything that suspends: a future of asyncio's would have nobody to wait for it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import Future
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from cascade_nb.nesting import make_reentrant
@@ -122,6 +123,28 @@ async def on_loop(awaitable: Awaitable[T]) -> T:
     return await _Effect(lambda: _complete(awaitable))
 
 
+async def on_background(awaitable: Awaitable[T]) -> T:
+    """Await `awaitable` on the one loop of ours, where clients of servers live.
+
+    Their connections then belong to no loop of the user's, which may close or stand still.
+    """
+    if _running_loop() is not None and not _driving.now:
+        return await asyncio.wrap_future(_submitted(awaitable))
+
+    def perform() -> T:
+        future = _submitted(awaitable)
+        try:
+            running = _running_loop()
+            if running is None or not make_reentrant(running):
+                return future.result()
+            return _complete(asyncio.wrap_future(future))
+        except BaseException:
+            future.cancel()  # an interrupt must not leave the request behind
+            raise
+
+    return await _Effect(perform)
+
+
 async def from_guest(awaitable: Awaitable[T]) -> T:
     """As `on_loop`, for a policy, backend or subscriber: what it raises is an error of its own.
 
@@ -172,7 +195,7 @@ def _complete(awaitable: Awaitable[T]) -> T:
     """Block until `awaitable` is done; the loop that runs in this thread goes on if it can."""
     running = _running_loop()
     if running is None or not make_reentrant(running):
-        return asyncio.run_coroutine_threadsafe(_awaited(awaitable), _background()).result()
+        return _submitted(awaitable).result()
     task = running.create_task(_awaited(awaitable))
     try:
         return running.run_until_complete(task)
@@ -181,6 +204,10 @@ def _complete(awaitable: Awaitable[T]) -> T:
         if not task.done():
             task.cancel()
         raise
+
+
+def _submitted(awaitable: Awaitable[T]) -> Future[T]:
+    return asyncio.run_coroutine_threadsafe(_awaited(awaitable), _background())
 
 
 _background_lock = threading.Lock()

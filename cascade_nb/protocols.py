@@ -8,13 +8,16 @@ object with only those methods works. The protocols below them are optional and 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from cascade_nb.records import Entry
 from cascade_nb.tasks import Bypass, Explanation, Hit, Miss, Outcome, Task
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
+# Told of bytes that have come or gone so far, and of how many there are to be, where that is known.
+Progress: TypeAlias = Callable[[int, int | None], None]
 
 
 @runtime_checkable
@@ -56,6 +59,15 @@ class StateBackend(Protocol):
 
     async def set_state(self, task_id: str, state: str) -> None:
         """Keep `state` as the task's last one. An error here is logged and never fails the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What became of a store's rubbish: things removed, and bytes that this freed or will free."""
+
+    removed: int
+    freed: int
+    note: str = ""
 
 
 class Lock(Protocol):
@@ -191,3 +203,58 @@ class KeepsNotes(Protocol):
 
     async def write_note(self, key: str, note: bytes) -> None:
         """Store the note; it goes when the record goes."""
+
+
+@runtime_checkable
+class Fetches(Protocol):
+    """A source from which content may take long to come: a node, or a gateway."""
+
+    async def fetch_content(
+        self, cid: str, *, progress: Progress | None = None
+    ) -> bytearray | memoryview | None:
+        """As `read_content`, but waits for the network as long as bytes keep coming.
+
+        What comes is verified block by block. None where the source does not have it.
+
+        Raises:
+            BackendError: the source fails, or nothing has come for 30 s.
+            IntegrityError: what came is not what the CID says, or not all of it.
+        """
+
+
+@runtime_checkable
+class Publishes(Protocol):
+    """A store from which others can fetch what is pinned in it, by CID alone."""
+
+    async def publish(
+        self,
+        root: str,
+        blocks: Iterable[tuple[bytes, Bytes]],
+        *,
+        name: str,
+        progress: Progress | None = None,
+    ) -> None:
+        """Take all `blocks`, by binary CID, and pin the DAG under `root` with `name`.
+
+        Raises:
+            BackendError: it does not take and pin all of them.
+        """
+
+    async def unpublish(self, root: str) -> bool:
+        """Unpin `root`; whether it was pinned."""
+
+
+@runtime_checkable
+class Flushes(Protocol):
+    """A store that writes in the background."""
+
+    async def flush(self) -> None:
+        """Wait until all that was written has arrived, or cannot for now."""
+
+
+@runtime_checkable
+class Collects(Protocol):
+    """A store that can be rid of what nothing needs any more."""
+
+    async def collect(self) -> Collected:
+        """Remove what is of no use; never what is somebody else's."""

@@ -122,11 +122,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """The answer of a policy that has the result; a stored None is ``Hit(None)``."""
+    """The answer of a policy that has the result; a stored None is ``Hit(None)``.
+
+    `signer` is what people call the one who computed it, where that was not this user.
+    """
 
     value: Any
     entry: Entry | None = None
     reads: Reads = field(default_factory=Reads)
+    signer: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +158,8 @@ class Bypass:
 class Report:
     """What became of one task's run; published on the engine's bus beside the events.
 
-    `seconds` is what this run took, `saved` what a hit saved, both in seconds.
+    `seconds` is what this run took, `saved` what a hit saved, both in seconds; `signer` is who
+    computed what a hit served, where that was not this user.
     """
 
     task_id: str
@@ -165,6 +170,7 @@ class Report:
     entry: Entry | None = None
     seconds: float = 0.0
     saved: float = 0.0
+    signer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

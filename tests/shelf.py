@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 from cascade_nb.content.cid import raw_cid
 from cascade_nb.policies.shelf import entry_of
+from cascade_nb.provenance.secret import seal
 from cascade_nb.records import Entry, Output, Reads, Record
 from cascade_nb.tasks import Report, Status, TaskKind
-from cascade_nb.trust.secret import seal
 
 
 class Shelf:

@@ -7,7 +7,7 @@ from cascade_nb import catalog
 from cascade_nb.backends.disk import DiskCacheBackend
 from cascade_nb.backends.memory import InMemoryCacheBackend
 from cascade_nb.errors import ConfigurationError
-from cascade_nb.trust.secret import seal
+from cascade_nb.provenance.secret import seal
 from tests.shelf import Shelf, make_entry, make_record
 
 

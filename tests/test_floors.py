@@ -21,7 +21,7 @@ FLOORS: dict[str, int] = {
     for floor, rooms in enumerate(
         (
             "errors nesting loop records tasks protocols events units wording",
-            "fingerprint codecs content trust files",
+            "fingerprint codecs content provenance files",
             "backends",
             "policies executors",
             "calls flights execution",

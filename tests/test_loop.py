@@ -7,7 +7,15 @@ import threading
 
 import pytest
 
-from cascade_nb.loop import driven_by_hand, here, in_thread, on_loop, pause, run_sync
+from cascade_nb.loop import (
+    driven_by_hand,
+    here,
+    in_thread,
+    on_background,
+    on_loop,
+    pause,
+    run_sync,
+)
 
 
 async def everything() -> dict[str, object]:
@@ -141,3 +149,38 @@ async def test_a_plain_function_may_raise_stop_iteration() -> None:
     with pytest.raises(RuntimeError, match="StopIteration: 3") as awaited:
         await here(_stops)
     assert awaited.value.__cause__ is STOPPED
+
+
+async def _thread_of_the_loop() -> int:
+    await asyncio.sleep(0)
+    return threading.get_ident()
+
+
+async def test_all_callers_share_one_loop_in_the_background() -> None:
+    async def both() -> set[int]:
+        return {await on_background(_thread_of_the_loop()) for _ in range(2)}
+
+    awaited = await both()
+    by_hand_inside = run_sync(both())
+    by_hand_outside = await asyncio.to_thread(run_sync, both())
+    assert awaited == by_hand_inside == by_hand_outside
+    assert len(awaited) == 1
+    assert threading.get_ident() not in awaited
+
+
+async def test_what_waits_on_the_background_loop_can_be_cancelled() -> None:
+    begun, cancelled = threading.Event(), threading.Event()
+
+    async def endless() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    waiting = asyncio.create_task(on_background(endless()))
+    await asyncio.to_thread(begun.wait)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await asyncio.to_thread(cancelled.wait, 10)

@@ -20,7 +20,7 @@ from cascade_nb.errors import BackendError, ConfigurationError, logger, warn_onc
 from cascade_nb.fingerprint.values import fingerprint
 from cascade_nb.loop import in_thread
 from cascade_nb.protocols import Bytes, KeepsBytes
-from cascade_nb.trust.secret import seal, unseal
+from cascade_nb.provenance.secret import seal, unseal
 
 _CONTEXT = b"value"
 _FORMAT = 1

@@ -25,7 +25,7 @@ _OUR_ROOMS = (
     "cascade_nb.files",
     "cascade_nb.fingerprint",
     "cascade_nb.policies",
-    "cascade_nb.trust",
+    "cascade_nb.provenance",
 )
 # Modules that read source, not data, for tracebacks and imports.
 _SOURCE_READERS = frozenset(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from cascade_nb import content, trust
+from cascade_nb import content, provenance
 from cascade_nb.content.cid import dag_cbor_cid
 from cascade_nb.errors import IntegrityError
 from cascade_nb.loop import in_thread
@@ -71,7 +71,7 @@ class Shelf:
         envelope = await self.store.read_record(key)
         if envelope is None or envelope == _FORGOTTEN:
             return None
-        data = trust.unseal(envelope)
+        data = provenance.unseal(envelope)
         if data is None:
             raise ForeignRecordError("what is stored was not stored by you, or is damaged")
         record = Record.from_bytes(data)
@@ -195,5 +195,5 @@ class _Near:
 
 
 def _signed_and_sealed(record: Record) -> tuple[Record, bytes]:
-    signed = trust.sign_record(record)
-    return signed, trust.seal(signed.to_bytes())
+    signed = provenance.sign_record(record)
+    return signed, provenance.seal(signed.to_bytes())

@@ -178,7 +178,7 @@ async def test_damaged_content_is_none(backend):
 async def content_of(backend) -> str:
     import libipld
 
-    from cascade_nb.trust import unseal
+    from cascade_nb.provenance import unseal
 
     sealed = unseal(await backend.read_record("value:key"), context=b"value")
     return libipld.decode_dag_cbor(sealed)["cid"]

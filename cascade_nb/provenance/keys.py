@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cascade_nb.errors import logger, warn_once
-from cascade_nb.trust.strongbox import StrongboxError, folder, keep
+from cascade_nb.provenance.strongbox import StrongboxError, folder, keep
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -11,8 +11,8 @@ import binascii
 import hashlib
 from dataclasses import replace
 
+from cascade_nb.provenance.keys import public_key, signing_key
 from cascade_nb.records import Record
-from cascade_nb.trust.keys import public_key, signing_key
 
 __all__ = ["public_key", "sign_record", "verify_signature"]
 

@@ -16,7 +16,7 @@ from blake3 import blake3
 
 from cascade_nb.errors import warn_once
 from cascade_nb.protocols import Bytes
-from cascade_nb.trust.strongbox import StrongboxError, folder, keep
+from cascade_nb.provenance.strongbox import StrongboxError, folder, keep
 
 _LENGTH = 32
 _SEAL = 32

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cascade_nb.errors import CacheWarning
-from cascade_nb.trust import strongbox
-from cascade_nb.trust.secret import seal, unseal
+from cascade_nb.provenance import strongbox
+from cascade_nb.provenance.secret import seal, unseal
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
 RECORD = b"a record" * 20
@@ -91,7 +91,7 @@ def test_the_default_folder_is_jupyters(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 SEAL_IN_A_STEP = """
 import sys
-from cascade_nb.trust.secret import seal
+from cascade_nb.provenance.secret import seal
 print("ready", flush=True)
 sys.stdin.readline()
 print(seal(b"x").hex())
@@ -200,7 +200,7 @@ def test_a_disk_that_fills_up_leaves_no_half_secret(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_secret_shows_in_no_repr() -> None:
-    from cascade_nb.trust import secret
+    from cascade_nb.provenance import secret
 
     seal(RECORD)
     assert secret._held is not None

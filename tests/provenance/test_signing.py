@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from cascade_nb.errors import CacheWarning
+from cascade_nb.provenance.keys import public_key
+from cascade_nb.provenance.signing import sign_record, verify_signature
 from cascade_nb.records import Record
-from cascade_nb.trust.keys import public_key
-from cascade_nb.trust.signing import sign_record, verify_signature
 from tests.test_records import CHANGES, RECORD
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
@@ -115,7 +115,7 @@ def test_the_key_is_the_users_alone_and_is_kept(monkeypatch: pytest.MonkeyPatch)
     private = key_folder() / "id_ed25519"
     assert private.stat().st_mode & 0o777 == 0o600
     assert sorted(os.listdir(key_folder())) == ["id_ed25519", "id_ed25519.pub"]
-    code = "from cascade_nb.trust.keys import public_key; print(public_key())"
+    code = "from cascade_nb.provenance.keys import public_key; print(public_key())"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout == line + "\n"
     assert other.stderr == ""
@@ -164,7 +164,7 @@ def test_without_a_home_a_session_key_signs(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_one_warning_serves_secret_and_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from cascade_nb.trust.secret import seal
+    from cascade_nb.provenance.secret import seal
 
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "file"))
@@ -225,8 +225,8 @@ def test_openssh_reads_our_key(tmp_path: Path) -> None:
 def test_cryptography_is_imported_by_what_signs_alone() -> None:
     code = """
 import sys
-import cascade_nb.trust.signing
-from cascade_nb.trust.secret import seal, unseal
+import cascade_nb.provenance.signing
+from cascade_nb.provenance.secret import seal, unseal
 assert unseal(seal(b"x")) == b"x"
 assert "cryptography" not in sys.modules
 """
