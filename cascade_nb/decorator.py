@@ -260,7 +260,7 @@ class CachedGenerator(Cached[P, T]):
         engine = self._engine()
         run_sync(on_loop(settle(calls))) if (calls := calls_in(args, kwargs)) else None
         task = self._task(with_values(args), with_values(kwargs))
-        policy = self._policy if self._policy is not None else as_task_policy(engine.policy)
+        policy = self._policy if self._policy is not None else engine.task_policy
         return Stream(engine, policy, task, on_report=self.stats.count), task
 
 

@@ -30,7 +30,7 @@ from cascade_nb.events import (
     TaskRetrying,
     TaskSkipped,
 )
-from cascade_nb.flights import Flight, Flights, Landing, leading, would_deadlock
+from cascade_nb.flights import Flights, Landing, Lead, leading
 from cascade_nb.loop import from_guest, in_thread, pause
 from cascade_nb.policies.adapted import NoLock, as_task_policy
 from cascade_nb.protocols import CachePolicy, Executor, Lock, StateBackend, TaskPolicy
@@ -97,7 +97,7 @@ class Engine:
         self.policy = policy
         self.state = state
         self.enabled = enabled
-        self._task_policy = as_task_policy(policy)
+        self.task_policy = as_task_policy(policy)
         self._flights = Flights()
 
     @overload
@@ -134,17 +134,58 @@ class Engine:
 
         `policy` serves this task in place of the engine's own.
         """
-        chosen = self._task_policy if policy is None else policy
+        chosen = self.task_policy if policy is None else policy
         async with Run(self.bus):
             if not self.enabled:
                 return await self._execute(task, chosen, Status.OFF, "")
-            landed = self._flights.landed
-            verdict = await self.lookup(task, chosen)
+            verdict, lead = await self.take_off(task, chosen)
             if isinstance(verdict, Hit):
                 return await self._serve(task, verdict)
             if isinstance(verdict, Bypass):
                 return await self._execute(task, chosen, Status.BYPASS, verdict.reason)
-            return await self._compute(task, chosen, verdict, landed)
+            if lead is None:
+                return await self._execute(task, chosen, Status.MISS, verdict.reason, verdict)
+            return await self._lead(lead, task, chosen, verdict)
+
+    async def take_off(
+        self, task: Task, policy: TaskPolicy
+    ) -> tuple[Hit | Miss | Bypass, Lead | None]:
+        """What `policy` knows of a task, once nobody else is computing it.
+
+        With a miss comes the lead of its flight, which the caller has to land; or None, where it
+        was or would be in vain to wait for another leader: the caller computes it by itself.
+        Raises what the body of another leader raised.
+        """
+        landed = self._flights.landed
+        verdict = await self.lookup(task, policy)
+        if not isinstance(verdict, Miss):
+            return verdict, None
+        while True:
+            joined = self._flights.join((id(policy), verdict.key))
+            if isinstance(joined, Lead):
+                return await self._lock_and_look(joined, task, policy, verdict, landed)
+            landing = await joined.wait()
+            if landing is Landing.STORED:
+                found = await self.lookup(task, policy, verdict)
+                return found if isinstance(found, Hit) else verdict, None
+            if landing is not Landing.ABANDONED:
+                return verdict, None
+
+    async def _lock_and_look(
+        self, lead: Lead, task: Task, policy: TaskPolicy, miss: Miss, landed: int
+    ) -> tuple[Hit | Miss, Lead | None]:
+        """Look again once there is a lock: who held it, or landed, may have stored the result."""
+        try:
+            lead.lock = await _locked(policy, miss.key)
+            if landed != self._flights.landed or not isinstance(lead.lock, NoLock):
+                verdict = await self.lookup(task, policy, miss)
+                if isinstance(verdict, Hit):
+                    lead.land(Landing.STORED)
+                    return verdict, None
+        except BaseException:
+            lead.land(Landing.ABANDONED)
+            raise
+        return miss, lead
 
     async def lookup(
         self, task: Task, policy: TaskPolicy, miss: Miss | None = None
@@ -183,42 +224,11 @@ class Engine:
         await self.bus.publish(report)
         return Performance(hit.value, report)
 
-    async def _compute(
-        self, task: Task, policy: TaskPolicy, miss: Miss, landed: int
-    ) -> Performance:
-        """Run a missing task, unless the same one is being run by somebody else.
-
-        `landed` counts the flights that had landed before it was looked up.
-        """
-        while True:
-            flight, is_leader = self._flights.join((id(policy), miss.key))
-            if is_leader:
-                return await self._lead(flight, task, policy, miss, landed)
-            if would_deadlock(flight):
-                return await self._execute(task, policy, Status.MISS, miss.reason, miss)
-            landing = await flight.wait()
-            if landing is Landing.ABANDONED:
-                continue
-            if landing is Landing.STORED:
-                verdict = await self.lookup(task, policy, miss)
-                if isinstance(verdict, Hit):
-                    return await self._serve(task, verdict)
-            return await self._execute(task, policy, Status.MISS, miss.reason, miss)
-
-    async def _lead(
-        self, flight: Flight, task: Task, policy: TaskPolicy, miss: Miss, landed: int
-    ) -> Performance:
+    async def _lead(self, lead: Lead, task: Task, policy: TaskPolicy, miss: Miss) -> Performance:
+        """Run a missing task for all who wait for it."""
         landing: Landing | BaseException = Landing.ABANDONED
-        lock: Lock | None = None
         try:
-            lock = await _locked(policy, miss.key)
-            # Whoever landed since, or held the lock in another process, may have stored the result.
-            if landed != self._flights.landed or not isinstance(lock, NoLock):
-                verdict = await self.lookup(task, policy, miss)
-                if isinstance(verdict, Hit):
-                    landing = Landing.STORED
-                    return await self._serve(task, verdict)
-            with leading(flight):
+            with leading(lead.flight):
                 performance = await self._execute(task, policy, Status.MISS, miss.reason, miss)
             stored = performance.report.status is Status.MISS
             landing = Landing.STORED if stored else Landing.NOT_STORED
@@ -227,9 +237,7 @@ class Engine:
             landing = error
             raise
         finally:
-            if lock is not None:
-                lock.release()
-            self._flights.land(flight, landing)
+            lead.land(landing)
 
     async def _execute(
         self, task: Task, policy: TaskPolicy, status: Status, reason: str, miss: Miss | None = None
