@@ -25,8 +25,9 @@ class Recorder:
     that are active. An outer recorder sees all that inner ones see.
 
     Args:
-        candidates: paths that the run may read unseen, in native code. Each that is a regular file
-            when the recorder first starts, and the same when it stops, counts as read.
+        candidates: paths and patterns that the run may read unseen, in native code. What is there
+            when the recorder first starts, and the same when it stops, counts as read; so do the
+            files in folders, and that nothing is there.
     """
 
     def __init__(self, candidates: Iterable[str] = ()) -> None:

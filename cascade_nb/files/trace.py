@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable
 
+from cascade_nb.files import trees
 from cascade_nb.files.places import absolute, found, shown, uncounted_prefixes, working_folder
 from cascade_nb.files.sight import ABSENT, Sight, is_settled, look, names_digest, stamp_of
 from cascade_nb.records import Reads
@@ -22,6 +23,7 @@ class Trace:
         self._read: set[str] = set()  # of those found
         self._listed: dict[str, str | None] = {}
         self._candidates: dict[str, Sight] = {}
+        self._patterns: dict[str, list[str] | None] = {}  # candidates too, with their files
         self._made: set[str] = set()  # files that the run wrote before it read them
         self._made_folders: tuple[str, ...] = ()  # as prefixes
         self._altered: set[str] = set()  # by the run itself, after it found them
@@ -91,36 +93,73 @@ class Trace:
                 self._listed.setdefault(path, names)
 
     def add_candidates(self, names: Iterable[str]) -> None:
-        """These may be paths that the run reads unseen, from now on."""
+        """These may be paths that the run reads unseen, from now on.
+
+        A file stands for its content, a folder or a pattern for the files that `trees` finds
+        there, what does not exist for being absent.
+        """
         now = time.time_ns()
         for name in names:
             try:
                 path = absolute(os.path.expanduser(name), self.folder)
+                os.fsencode(path)
             except ValueError:
-                continue  # a text with NUL in it is no path
-            stamp = stamp_of(path)
-            if stamp is None or not self.counts(path) or path in self._candidates:
-                continue
+                continue  # a text that no path can be
+            if "\0" not in path and self.counts(path):
+                self._add_candidate(path, now)
+                self._add_patterns(name, now)
+
+    def _add_candidate(self, path: str, now: int) -> None:
+        if path in self._candidates:
+            return
+        stamp = stamp_of(path)
+        if stamp is not None:
             # Only where times prove nothing is it hashed before it is known to be of use.
             settled = is_settled(stamp, now)
             self._candidates[path] = Sight(None, stamp) if settled else look(path) or ABSENT
+        elif not os.path.exists(path):
+            self._candidates[path] = ABSENT
+
+    def _add_patterns(self, name: str, now: int) -> None:
+        try:
+            patterns = trees.patterns_of(name, self.folder)
+            found_files = [trees.files_of(pattern, self.folder) for pattern in patterns]
+        except trees.TooWideError:
+            return  # who named the candidate has said so
+        for pattern, files in zip(patterns, found_files, strict=True):
+            self._patterns.setdefault(pattern, files)
+            for path in filter(self.counts, files or ()):
+                self._add_candidate(path, now)
 
     def count_candidates(self) -> None:
-        """Count those candidates as read that the run has left as they were."""
+        """Count those candidates as read that the run has left as they were.
+
+        What was absent and is there now was made by the run. The names that a pattern had count
+        also if there are others now, which a run would find from now on, unless it had none.
+        """
         candidates, self._candidates = self._candidates, {}
         for path, before in candidates.items():
             if path in self._found or path in self._altered or self._is_made(path):
                 continue
-            now = look(path)
-            if now is None or now.digest is None:
-                continue
-            if before.digest is None:
-                unchanged = now.stamp == before.stamp
-            else:
-                unchanged = now.digest == before.digest
-            if unchanged:
+            now = _look_again(path, before)
+            if now is not None:
                 self._found[path] = now
                 self._read.add(path)
+        patterns, self._patterns = self._patterns, {}
+        for pattern, files in patterns.items():
+            path = found(pattern, self.folder)
+            if path not in self._listed and self.counts(path):
+                self._count_pattern(path, pattern, files)
+
+    def _count_pattern(self, path: str, pattern: str, files: list[str] | None) -> None:
+        if files:
+            self._listed[path] = trees.digest_of_files(pattern, files, self.folder)
+            return
+        now = trees.tree_digest(pattern, self.folder)
+        if now == trees.digest_of_files(pattern, (), self.folder):
+            self._listed[path] = now
+        elif now is None and files is None:
+            self._listed[path] = None
 
     def reads(self) -> Reads:
         """What was read, under the names that a record gives it."""
@@ -142,3 +181,15 @@ class Trace:
 
     def _is_made(self, path: str) -> bool:
         return path in self._made or path.startswith(self._made_folders)
+
+
+def _look_again(path: str, before: Sight) -> Sight | None:
+    """The file at `path` now, or its absence; None where it is no longer as it was `before`."""
+    if before.stamp is None:
+        return None if os.path.exists(path) else ABSENT
+    now = look(path)
+    if now is None or now.digest is None:
+        return None
+    if before.digest is None:
+        return now if now.stamp == before.stamp else None
+    return now if now.digest == before.digest else None

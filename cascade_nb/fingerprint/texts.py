@@ -1,6 +1,7 @@
 """The texts that a computation names: constants of its code and values it was given.
 
-Any of them may be the path of a file that native code opens unseen.
+Any of them may be the path of a file that native code opens unseen; those that are `Given` to a
+native reader may be of a folder, a pattern, or of what does not exist.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from itertools import chain, islice
 from types import CodeType, ModuleType
 from typing import Any
 
+from cascade_nb.fingerprint.native import Given, given_texts
 from cascade_nb.fingerprint.paths import attributes
+
+__all__ = ["Given", "texts_of"]
 
 # A path is not longer, and one that is given with thousands of others is data.
 _LONGEST = 4096
@@ -24,7 +28,11 @@ _CONTAINERS: tuple[Any, ...] = (list, tuple, set, frozenset)
 def texts_of(
     codes: Iterable[CodeType], values: Mapping[str, Any], tree: ast.AST | None = None
 ) -> tuple[str, ...]:
-    """Texts that may be paths, in code objects, in values by label, and in a cell's tree."""
+    """Texts that may be paths, in code objects, in values by label, and in a cell's tree.
+
+    Each is there once; those that a native reader may be given are instances of `Given`.
+    """
+    codes = tuple(codes)
     found: dict[str, None] = {}
     for code in codes:
         found.update(dict.fromkeys(_in_code(code)))
@@ -34,7 +42,10 @@ def texts_of(
                 found.update(dict.fromkeys(_in_value(node.value, 0)))
     for value in values.values():
         found.update(dict.fromkeys(_in_value(value, 0)))
-    return tuple(found)
+    given = given_texts(codes, tree, values, lambda value: _in_value(value, 0), found.keys())
+    for text in given:
+        found.pop(text, None)
+    return (*found, *given)
 
 
 def _in_code(code: CodeType) -> Iterator[str]:

@@ -23,6 +23,7 @@ from cascade_nb.errors import (
 )
 from cascade_nb.fingerprint.keys import Key
 from cascade_nb.fingerprint.previews import describe_change
+from cascade_nb.fingerprint.texts import Given
 from cascade_nb.fingerprint.values import BudgetExceeded, fingerprint
 from cascade_nb.loop import here, in_thread
 from cascade_nb.policies.adapted import NoLock
@@ -299,13 +300,24 @@ class ContentCachePolicy:
 
 
 def _miss(key: Key, reason: str) -> Miss:
-    candidates = tuple(filter(_may_be_file, key.texts()))
-    return Miss(key=key.digest, reason=reason, candidates=candidates, state=key)
+    candidates = [path for path in key.texts() if _may_be_file(path)]
+    wide = {path for path in candidates if isinstance(path, Given) and files.is_too_wide(path)}
+    if "reads" not in key.parts:
+        for path in sorted(wide):
+            warn_once(
+                f"a native reader is given `{path}`, which is too much to look through;"
+                " name what it reads in reads=[...]",
+                ("too wide", path),
+                StaleRiskWarning,
+            )
+    left = tuple(path for path in candidates if path not in wide)
+    return Miss(key=key.digest, reason=reason, candidates=left, state=key)
 
 
 def _may_be_file(path: str) -> bool:
+    """Whether `path` is a regular file, or what a native reader may be given, whatever it is."""
     try:
-        return os.path.isfile(path)
+        return isinstance(path, Given) or os.path.isfile(path)
     except ValueError:
         return False  # A text that no path can be, such as one with a lone surrogate.
 

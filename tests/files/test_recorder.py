@@ -21,7 +21,15 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from cascade_nb.files import Recorder, content_digest, inherit, names_digest, verify
+from cascade_nb.files import (
+    Recorder,
+    content_digest,
+    inherit,
+    is_too_wide,
+    names_digest,
+    trees,
+    verify,
+)
 from cascade_nb.records import Reads
 
 
@@ -412,14 +420,138 @@ def test_candidates_that_the_run_leaves_alone_count() -> None:
         "data.csv",
         "old.csv",
         "absent.csv",
-        "images",
         "a\0b",
+        "\udcff../\ud800",
         "",
-        "x" * 5000,
-        "two\nlines",
+        ".",
     )
     reads = reads_of(lambda: None, candidates)
-    assert reads == Reads(files={"data.csv": digest("1,2"), "old.csv": digest("old")})
+    was = {"data.csv": digest("1,2"), "old.csv": digest("old")}
+    assert reads == Reads(files={**was, "absent.csv": None})
+
+
+def natively(command: str) -> Callable[[], object]:
+    return lambda: subprocess.run(["sh", "-c", command], check=True)
+
+
+def test_an_absent_candidate_that_the_run_makes_does_not_count() -> None:
+    assert not reads_of(natively("echo out > out.csv"), ("out.csv",))
+    assert not reads_of(natively("mkdir out; echo out > out/a.csv"), ("out",))
+    assert not reads_of(lambda: write("made.csv", "made"), ("made.csv",))
+
+
+def test_an_absent_candidate_that_appears_is_told() -> None:
+    reads = reads_of(lambda: None, ("absent.csv", "absent"))
+    Path("absent").mkdir()
+    assert verify(reads) == "file `absent` has appeared"
+    Path("absent").rmdir()
+    assert verify(reads) is None
+    write("absent.csv", "")
+    assert verify(reads) == "file `absent.csv` has appeared"
+
+
+def test_a_folder_stands_for_all_the_files_in_it() -> None:
+    Path("images/deep").mkdir()
+    write("images/deep/.hidden", "h")
+    reads = reads_of(lambda: None, ("images",))
+    assert reads.files == {
+        "images/a.png": digest("a"),
+        "images/b.png": digest("b"),
+        "images/deep/.hidden": digest("h"),
+    }
+    assert list(reads.folders) == ["images/**"]
+    Path("images/empty").mkdir()
+    assert verify(reads) is None
+    write("images/empty/c.png", "c")
+    assert verify(reads) == "folder `images/**` has other names"
+    os.remove("images/empty/c.png")
+    assert verify(reads) is None
+    shutil.rmtree("images")
+    assert verify(reads) is not None
+    assert verify(Reads(folders=reads.folders)) == "folder `images/**` is gone"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    {
+        "*.csv": {"data.csv", "old.csv"},
+        "./d*.csv": {"data.csv"},
+        "images/[a]*": {"images/a.png"},
+        "im?ges/b.png": {"images/b.png"},
+        "i*": {"images/a.png", "images/b.png"},
+        "images/**/*.png": {"images/a.png", "images/b.png"},
+        "images/*.csv": set(),
+    }.items(),
+)
+def test_a_pattern_stands_for_what_it_matches(pattern: str, names: set[str]) -> None:
+    reads = reads_of(lambda: None, (pattern, os.path.abspath(pattern)))
+    assert {name for name, was in reads.files.items() if was is not None} == names
+    (kept,) = reads.folders
+    assert kept == pattern.removeprefix("./")
+    assert verify(reads) is None
+    for name in names:
+        os.rename(name, name + ".away")
+        assert verify(Reads(folders=reads.folders)) == (f"folder `{kept}` has other names")
+        os.rename(name + ".away", name)
+
+
+def test_a_pattern_whose_folder_appears_or_is_listed_too() -> None:
+    reads = reads_of(lambda: os.listdir("images"), ("absent/*.csv", "images"))
+    assert reads.folders["absent/*.csv"] is None
+    assert {"images", "images/**"} < set(reads.folders)
+    assert verify(reads) is None
+    Path("absent").mkdir()
+    assert verify(reads) == "folder `absent/*.csv` has appeared"
+
+
+def test_names_that_look_like_patterns() -> None:
+    Path("d[1]").mkdir()
+    write("d[1]/a", "a")
+    write("d[1]/f[2]", "f")
+    reads = reads_of(lambda: None, ("d[1]", "d[1]/f[2]"))
+    assert reads.files["d[1]/a"] == digest("a")
+    assert reads.files["d[1]/f[2]"] == digest("f")
+    assert verify(reads) is None
+    write("d[1]/b", "b")
+    assert verify(reads) == "folder `d[[]1]/**` has other names"
+
+
+def test_names_that_the_run_adds_to_others_are_news_at_the_next_one() -> None:
+    reads = reads_of(natively("echo c > images/c.png"), ("images/*.png",))
+    assert verify(reads) == "folder `images/*.png` has other names"
+    reads = reads_of(natively("echo d > images/c.png"), ("images/*.png",))
+    assert verify(reads) is None
+    assert "images/c.png" not in reads.files
+    assert not reads_of(natively("echo c > images/c.csv"), ("images/*.csv",)).folders
+
+
+def test_folders_around_everything_are_too_wide(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, own_home: Path
+) -> None:
+    wide = (".", "./", "/", "~", "..", str(folder), str(folder.parent), "**/*.csv", "*/../*.csv")
+    assert all(map(is_too_wide, wide))
+    assert not reads_of(lambda: None, wide).folders
+    assert not any(map(is_too_wide, ("images", "*.csv", "data.csv", "absent", "a\0b", "\ud800*")))
+    monkeypatch.setattr(trees, "_MOST_ENTRIES", 1)
+    assert is_too_wide("images")
+    assert verify(Reads(folders={"images/**": "0"})) == "folder `images/**` has other names"
+
+
+def test_links_in_circles_end() -> None:
+    os.symlink(".", "images/again")
+    os.symlink("self", "images/self")
+    assert not is_too_wide("images")
+    assert "images/a.png" in reads_of(lambda: None, ("images",)).files
+
+
+def test_an_outer_recorder_counts_patterns_too() -> None:
+    with Recorder() as outer, Recorder(("images/*.png",)) as inner:
+        pass
+    assert outer.reads == inner.reads
+    again = Recorder()
+    with again:
+        inherit(inner.reads)
+    assert again.reads == inner.reads
 
 
 @pytest.mark.parametrize("name", ["data.csv", "old.csv"])
