@@ -181,15 +181,18 @@ class Stream:
                 error=describe_error(error) if final == "Failed" and error is not None else None,
             )
         )
+        landing: Landing | BaseException
         if error is not None:
             status = Status.INTERRUPTED if left else Status.FAILED
             reason = "its consumer left before the end" if left else describe_error(error)
             report = self._report(status, reason=reason, seconds=seconds)
-            self.leave(error if isinstance(error, Exception) else Landing.ABANDONED)
+            landing = error if isinstance(error, Exception) else Landing.ABANDONED
         else:
             report = await self._keep(returned, seconds)
-            self.leave(Landing.STORED if report.status is Status.MISS else Landing.NOT_STORED)
+            stored = report.status is Status.MISS
+            landing = Landing.STORED if stored else Landing.NOT_STORED
         await self._finish(report, final)
+        self.leave(landing)
 
     async def _keep(self, returned: Any, seconds: float) -> Report:
         verdict = self._verdict
