@@ -31,6 +31,14 @@ def binder_of(function: Callable[..., Any]) -> Binder:
     return bind
 
 
+def parameters_of(function: Callable[..., Any]) -> frozenset[str]:
+    """The names that `binder_of` gives arguments, where they can be told."""
+    try:
+        return frozenset(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return frozenset()
+
+
 def _compiled(function: FunctionType) -> Binder:
     """A function of the same signature whose body is ``return locals()``: 20 times as fast.
 

@@ -150,7 +150,7 @@ def open_store(store: str | os.PathLike[str] | CacheBackend | None = None) -> Ca
     url = urlsplit(store)
     # Messages show no more of a URL than this: the rest may be a name and password.
     shown = f"{scheme}://"
-    options = dict(parse_qsl(url.query, keep_blank_values=True))
+    options = _options_of(shown, url.query)
     if scheme == "memory":
         from cascade_nb.backends.memory import InMemoryCacheBackend
 
@@ -252,6 +252,15 @@ def _path_of(netloc: str, path: str) -> Path:
     elif netloc:
         raise ConfigurationError("a disk store has no host: write disk:///path, with three slashes")
     return _expanded(text)
+
+
+def _options_of(store: str, query: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in options:
+            raise ConfigurationError(f"store {store} has the option {name!r} more than once")
+        options[name] = value
+    return options
 
 
 def _refuse_options(store: str, options: dict[str, str]) -> None:

@@ -12,10 +12,11 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from types import ModuleType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from cascade_nb import config
-from cascade_nb.binding import binder_of
+from cascade_nb.binding import binder_of, parameters_of
 from cascade_nb.calls import Call, calls_in, settle, with_values
 from cascade_nb.errors import ConfigurationError, FingerprintError
 from cascade_nb.execution import Engine, Run, running_engine
@@ -340,7 +341,9 @@ def cached(
     def decorate(target: Any) -> Any:
         if isinstance(target, staticmethod | classmethod):
             return type(target)(decorate(target.__func__))
-        return _class_for(target)(target, options, own_name, own_policy, engine)
+        kind = _class_for(target)
+        _check_paths_of(options.ignore, target)
+        return kind(target, options, own_name, own_policy, engine)
 
     return decorate if function is None else decorate(function)
 
@@ -392,6 +395,25 @@ def _checked_names(names: Iterable[str]) -> Iterable[str]:
         if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
             raise ConfigurationError(f"ignore takes names of arguments or globals, not {name!r}")
         yield name
+
+
+def _check_paths_of(names: Iterable[str], function: Any) -> None:
+    """Dotted names lead to attributes of modules and classes: below a value, all counts or none."""
+    for name in names:
+        root, dot, _ = name.partition(".")
+        if dot and _is_value(root, function):
+            raise ConfigurationError(
+                f"ignore takes names of arguments or globals, not {name!r}, which is a part of "
+                f"one: ignore=[{root!r}]"
+            )
+
+
+def _is_value(name: str, function: Any) -> bool:
+    """Whether `name` is an argument of `function`, or a global that has no names in it."""
+    if name in parameters_of(function):
+        return True
+    found = getattr(function, "__globals__", {}).get(name)
+    return found is not None and not isinstance(found, type | ModuleType)
 
 
 def _checked_text(option: str, text: str | None) -> str | None:

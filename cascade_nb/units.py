@@ -8,7 +8,7 @@ import re
 
 from cascade_nb.errors import ConfigurationError
 
-_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {
     "": 1,
     "b": 1,
@@ -26,12 +26,17 @@ def parse_duration(duration: float | str | datetime.timedelta, *, what: str = "d
         what: The option it was given for, to be named in the error.
 
     Raises:
-        ConfigurationError: it is none of these, or not positive and finite.
+        ConfigurationError: it is none of these, a text without a unit, or not positive and finite.
     """
     seconds = math.nan
     if isinstance(duration, datetime.timedelta):
         seconds = duration.total_seconds()
     elif isinstance(duration, str):
+        match = _QUANTITY.fullmatch(duration)
+        if match is not None and not match[2]:
+            # Whether seconds or days were meant is for the user to say.
+            with_units = ", ".join(f'"{match[1]}{unit}"' for unit in _SECONDS)
+            raise ConfigurationError(f'{what} "{match[1]}" has no unit: {with_units}')
         seconds = _quantity(duration, _SECONDS)
     elif isinstance(duration, int | float) and not isinstance(duration, bool):
         seconds = _as_float(duration)

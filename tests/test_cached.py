@@ -363,6 +363,9 @@ class Point:
         self.x = x
 
 
+HERE = Point(1)
+
+
 def test_classes_of_results_are_the_sessions_own() -> None:
     @cached
     def point() -> Point:
@@ -390,6 +393,8 @@ def test_a_bad_ttl_is_refused_when_decorating(ttl: Any) -> None:
         (lambda: cached(Point), "@cached takes a function, not a class"),
         (lambda: cached(ignore="client"), r"ignore is a list of names: ignore=\['client'\]"),
         (lambda: cached(ignore=["a b"]), "ignore takes names .*, not 'a b'"),
+        (lambda: cached(ignore=["x.y"])(lambda x: x), r"not 'x.y', .* one: ignore=\['x'\]"),
+        (lambda: cached(ignore=["HERE.y"])(lambda: HERE), "not 'HERE.y', which is a part of one"),
         (lambda: cached(version=2), "version must be a str, not 2"),
         (lambda: cached(retry=3), "retry must be a Retry"),
         (lambda: cached(policy=object()), "a policy needs the async methods check and save"),

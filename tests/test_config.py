@@ -57,6 +57,7 @@ def test_a_later_call_changes_only_what_it_names(tmp_path: Path) -> None:
         ({"store": "disk:/folder"}, "disk://"),
         ({"store": "disk:///folder?siz=3"}, "'siz'"),
         ({"store": "disk:///folder?size=much"}, "'much'"),
+        ({"store": "disk:///folder?size=1MB&size=2MB"}, "option 'size' more than once"),
         ({"store": "disk://host/folder"}, "no host"),
         ({"store": "memory://name"}, "no name"),
         ({"store": ""}, "needs a name"),

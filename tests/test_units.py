@@ -11,7 +11,6 @@ from cascade_nb.units import human_seconds, human_size, parse_duration, parse_si
     [
         (90, 90.0),
         (0.5, 0.5),
-        ("90", 90.0),
         ("90s", 90.0),
         ("15m", 900.0),
         ("12h", 43200.0),
@@ -39,6 +38,15 @@ def test_other_durations_are_refused_by_name(given):
     assert message.endswith(f"not {given!r}")
     assert "\n" not in message
     assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("given", ["7", " 7 ", "7."])
+def test_a_duration_without_a_unit_is_refused_with_those_there_are(given):
+    number = given.strip()
+    with pytest.raises(ConfigurationError) as caught:
+        parse_duration(given, what="ttl")
+    units = f'"{number}s", "{number}m", "{number}h", "{number}d"'
+    assert str(caught.value) == f'ttl "{number}" has no unit: {units}'
 
 
 @pytest.mark.parametrize(
