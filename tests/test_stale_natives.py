@@ -333,6 +333,7 @@ def test_a_folder_that_is_too_wide_is_reported_unless_reads_are_named(
         "partial(pl.read_csv, 'a')": {"a"},
         "read = pl.read_csv; read('a')": {"a"},
         "pl.read_csv(G)": {"g.csv"},
+        "pl.read_csv(P)": {"word"},
         "pl.read_csv(H['x'])": {"h/", "*.txt"},
         "pl.read_csv(f()); 'a.csv'": set(),
         "print('a.csv')": set(),
@@ -342,7 +343,7 @@ def test_a_folder_that_is_too_wide_is_reported_unless_reads_are_named(
     }.items(),
 )
 def test_what_a_native_reader_is_given(body: str, given: set[str]) -> None:
-    names = {"pl": pl, "G": "g.csv", "H": {"x": ["h/", "*.txt"], "word": "word"}}
+    names = {"pl": pl, "G": "g.csv", "P": Path("word"), "H": {"x": ["h/", "*.txt"], "word": "word"}}
     found = cell_key(analyse_cell(body), names).texts()
     assert {text for text in found if isinstance(text, Given)} == given
     assert len(set(found)) == len(found)

@@ -4,7 +4,8 @@ A text counts as `Given` under one of three conditions, and only where code of t
 names a reader that `risks` knows, of a package that the computation reaches:
 
 - it is written out in a reader's call, or assigned to a name that is given to it;
-- it is in a global, closure, argument or attribute whose name is given to it, and may be a path;
+- it is, or is in, a global, closure, argument or attribute whose name is given to it; of those in
+  a container, only such as may be paths;
 - a reader is given a parameter or something else that is not followed: then every text of the
   computation that may be a path counts.
 
@@ -69,6 +70,8 @@ def given_texts(
         paths.take(tree)
     found = {text for text in every & paths.written if not _URL.match(text)}
     held = {text for value in paths.holders for text in texts_in(value)}
+    alone = {t for v in paths.holders if isinstance(v, str | os.PathLike) for t in texts_in(v)}
+    found |= {text for text in alone if text.strip() and not _URL.match(text)}
     found |= {text for text in held if _may_be_path(text) or _is_folder(text)}
     if paths.anything:
         found |= {text for text in every if _may_be_path(text)}
