@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from cascade_nb.errors import FingerprintError
-from cascade_nb.fingerprint import origin, patches, previews, risks
+from cascade_nb.fingerprint import origin, patches, previews, risks, settings
 from cascade_nb.fingerprint.following import is_ignored
 from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.reach import (
@@ -46,6 +46,7 @@ __all__ = ["Key", "Risk", "cell_key", "changed_parts", "code_digest", "function_
 _FORMAT = b"cascade key 1"
 _CODE_KINDS = frozenset({"helper", "class", "module"})
 _SESSION_PARTS = ("reads", "environment ")
+_SETTINGS = "settings of "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,8 @@ class Key:
     `digest` is the key, 64 hex digits, `parts` maps labels ("code", "argument x", "global K",
     "helper clean") to hex digests, `risks` lists what no key can see. `previews()` gives short
     texts of values by label, of none whose name is ignored or looks like a secret's. `texts()`
-    gives those in code and values that may be paths of files.
+    gives those in code and values that may be paths of files. `settled` names the libraries whose
+    settings count, among the parts or not since they are the defaults.
     """
 
     digest: str
@@ -63,6 +65,7 @@ class Key:
     risks: tuple[Risk, ...]
     previews: Callable[[], Mapping[str, str]] = field(compare=False)
     texts: Callable[[], tuple[str, ...]] = field(compare=False)
+    settled: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 def function_key(
@@ -95,7 +98,10 @@ def function_key(
             if name not in ignore:
                 assembly.value(f"argument {name}", value)
 
-    return _assembled(take_in, ignore, budget).key(version, reads)
+    assembly = _assembled(take_in, ignore, budget)
+    if assembly.packages:
+        assembly.take_settings()
+    return assembly.key(version, reads)
 
 
 def cell_key(
@@ -181,12 +187,20 @@ def key_from_parts(
     risks: tuple[Risk, ...] = (),
     previews: Callable[[], Mapping[str, str]] = dict,
     texts: Callable[[], tuple[str, ...]] = tuple,
+    settled: frozenset[str] = frozenset(),
 ) -> Key:
     """The key made of `parts`, hex digests by label, in whatever order."""
     joined = "".join(sorted(label + "\0" + part for label, part in parts.items()))
     hasher = blake3(_FORMAT)
     hasher.update(joined.encode("utf-8", "surrogatepass"))
-    return Key(digest=hasher.hexdigest(), parts=parts, risks=risks, previews=previews, texts=texts)
+    return Key(
+        digest=hasher.hexdigest(),
+        parts=parts,
+        risks=risks,
+        previews=previews,
+        texts=texts,
+        settled=settled,
+    )
 
 
 class _Assembly:
@@ -207,6 +221,7 @@ class _Assembly:
         self._values: dict[str, Any] = {}
         self._draws: dict[str, list[Risk]] = {}
         self.seeded: set[str] = set()
+        self._settled: frozenset[str] = frozenset()
 
     def root(self, function: Any) -> None:
         """Begin with what is called."""
@@ -234,6 +249,17 @@ class _Assembly:
             self.take("packages", item)
         self.follow()
         return known != (len(self._queue), len(self._values), len(self.packages))
+
+    def take_settings(self) -> None:
+        """Take in the settings of the libraries met that are not the defaults."""
+        found: dict[str, dict[str, Any]] = {}
+        concerned = settings.concerning(self.packages)
+        for each in concerned:
+            if changed := each.changed():
+                found.setdefault(each.package, {}).update(changed)
+        for package, changed in found.items():
+            self.value(f"{_SETTINGS}{package}", changed)
+        self._settled = frozenset(each.package for each in concerned)
 
     def take(self, source: str, item: Reached) -> None:
         """Take in one thing that the code labelled `source` reaches."""
@@ -353,6 +379,7 @@ class _Assembly:
             risks=tuple(dict.fromkeys(self.risks)),
             previews=lambda: previews.of_values(values),
             texts=lambda: texts_of(_codes_in(queue), values, self.tree),
+            settled=self._settled,
         )
 
 
@@ -453,11 +480,17 @@ def code_digest(function: Any) -> str:
 
 
 def changed_parts(before: Key, after: Key) -> list[str]:
-    """The labels of the parts that differ, but for files and environment: what a run changed."""
+    """The labels of the parts that differ, but for files and environment: what a run changed.
+
+    That the settings of a library count, since the run has loaded code that uses it, is no change.
+    """
     labels = sorted(before.parts.keys() | after.parts.keys())
     return [
         label
         for label in labels
         if before.parts.get(label) != after.parts.get(label)
         and not label.startswith(_SESSION_PARTS)
+        and not (
+            label.startswith(_SETTINGS) and label.removeprefix(_SETTINGS) not in before.settled
+        )
     ]

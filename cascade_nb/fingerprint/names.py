@@ -31,6 +31,8 @@ from cascade_nb.fingerprint.scopes import (
 )
 
 _WORD = re.compile(r"[^\W\d]\w*")
+# A field of `str.format` that is written as the locale has it.
+_LOCAL_NUMBER = re.compile(r"\{[^{}]*:[^{}]*n\}")
 
 
 class Reader(FlowVisitor):
@@ -116,8 +118,23 @@ class Reader(FlowVisitor):
 
     def visit_Constant(self, node: ast.Constant) -> None:
         # ``df.agg("clean")``, ``methodcaller("clean")``
-        if isinstance(node.value, str) and node.value.isidentifier():
+        if not isinstance(node.value, str):
+            return
+        if node.value.isidentifier():
             self.attributes.add(node.value)
+        elif _LOCAL_NUMBER.search(node.value):
+            self._use_locale(node)
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> None:
+        self.generic_visit(node)
+        specification = getattr(node.format_spec, "values", ())
+        last = specification[-1] if specification else None
+        if last is not None and (_text_of(last) or "n").endswith("n"):
+            self._use_locale(node)
+
+    def _use_locale(self, node: ast.expr) -> None:
+        """Numbers in the format "n" look as the locale has it."""
+        self.add(Use("locale", line=node.lineno, imported=True))
 
     def _note_environ(self, node: ast.expr) -> None:
         """Note an `environ` in a dotted name of which no variable is read under a literal name."""
@@ -237,6 +254,8 @@ class Reader(FlowVisitor):
             text = None if first is None else _text_of(first)
             if text is None or not self.visit_text(text, node):
                 self.risk(node, name, "code is computed and cannot be followed")
+        elif name == "format" and second is not None and second.endswith("n"):
+            self._use_locale(node)
         elif name in ("globals", "locals", "vars") and first is None:
             if name == "globals":
                 self.risk(node, name, "globals are looked up under computed names")

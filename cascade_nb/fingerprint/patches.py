@@ -7,16 +7,19 @@ uses the package where the package itself uses that name.
 
 Nothing tells that a class has changed, so for each key the classes are looked at: whether they have
 as many attributes as before, and whether the attributes whose names the code uses are the same.
-That a method was replaced which only the package itself calls is seen by a thorough look alone;
-these may take a fiftieth of the time, and every cell's key has one.
+That a method was replaced which only the package itself calls is seen by a thorough look alone.
+Every cell's key has one, and every call's too, but where calls follow each other so closely that
+looks would take more than a tenth of the time; then one is missed out here and there.
 """
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
+from itertools import chain
 from operator import is_
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -26,7 +29,8 @@ from cascade_nb.fingerprint.origin import Owner
 from cascade_nb.fingerprint.ownership import FOLLOWED_KINDS, inside, is_mock, owner_of_function
 
 _HEAP_TYPE, _IMMUTABLE_TYPE = 1 << 9, 1 << 8
-_PAUSE = 50  # times as long as a thorough look takes
+_SHARE = 0.1  # of the time that thorough looks may take in the long run
+_IN_HAND = 0.02  # seconds that they may take at once
 _DEPTH = 4  # of wrappers around a function of the user's
 
 
@@ -44,13 +48,15 @@ class _Package:
     def __init__(self, name: str) -> None:
         self.name = name
         self.imports: set[str] = set()
+        self.standard: set[str] = set()
         self.patches: dict[type, dict[str, Patch]] = {}
         self._modules: set[str] = set()
-        self._spaces: dict[type, Mapping[str, Any]] = {}
+        self._spaces: dict[type, dict[str, Any]] = {}
         self._held: dict[type, tuple[Any, ...]] = {}
         self._sizes: list[int] = []
-        self._carriers: dict[str, list[tuple[Mapping[str, Any], Any]]] = {}
-        self._due = 0.0
+        self._values: tuple[Any, ...] = ()
+        self._carriers: dict[str, list[tuple[dict[str, Any], Any]]] = {}
+        self._looked, self._in_hand = 0.0, _IN_HAND
         self._used_in, self._used = 0, frozenset[str]()
 
     def enlist(self, modules: Mapping[str, ModuleType]) -> None:
@@ -69,27 +75,45 @@ class _Package:
         home = value.__name__ if isinstance(value, ModuleType) else value.__module__
         top = home.partition(".")[0] if isinstance(home, str) else ""
         if top != self.name:
-            if top not in sys.stdlib_module_names:
-                self.imports.add(top)
+            known = self.standard if top in sys.stdlib_module_names else self.imports
+            known.add(top)
         elif isinstance(value, type) and _can_change(value):
-            self._spaces.setdefault(value, vars(value))
+            # The dict beneath the proxy, which is quicker to go through.
+            self._spaces.setdefault(value, gc.get_referents(vars(value))[0])
 
     def look(self, names: Iterable[str], *, thorough: bool) -> bool:
         """Whether there are other patches now than at the last look."""
         began = time.perf_counter()
-        same = began < self._due and not thorough and self._sizes == self._sizes_now()
-        if same and self._patches_stand() and all(map(self._is_as_before, names)):
-            return False
-        changed = [self._look_at(cls, space) for cls, space in self._spaces.items()]
-        self._sizes = self._sizes_now()
-        self._carriers.clear()
-        ended = time.perf_counter()
-        self._due = ended + _PAUSE * (ended - began)
+        if not (thorough or self._can_afford(began)):
+            same = self._sizes == self._sizes_now() and self._patches_stand()
+            if same and all(map(self._is_as_before, names)):
+                return False
+        changed = []
+        if not self._all_stands():
+            changed = [self._look_at(cls, space) for cls, space in self._spaces.items()]
+            self._sizes = self._sizes_now()
+            self._values = tuple(self._values_now())
+            self._carriers.clear()
+        self._in_hand -= time.perf_counter() - began
         return any(changed)
+
+    def _can_afford(self, now: float) -> bool:
+        """Whether the time for a thorough look is at hand, of which more comes as time goes by."""
+        self._in_hand = min(_IN_HAND, self._in_hand + _SHARE * (now - self._looked))
+        self._looked = now
+        return self._in_hand > 0
 
     def labels(self) -> list[str]:
         """What was found, in the user's words."""
         return [patch.label for found in self.patches.values() for patch in found.values()]
+
+    def _all_stands(self) -> bool:
+        """Whether each class has the very attributes that it had at the last thorough look."""
+        same = self._sizes == self._sizes_now()
+        return same and all(map(is_, self._values_now(), self._values))
+
+    def _values_now(self) -> Iterator[Any]:
+        return chain.from_iterable(map(dict.values, self._spaces.values()))
 
     def _patches_stand(self) -> bool:
         return all(
@@ -184,6 +208,12 @@ def of_packages(packages: Collection[str]) -> list[Patch]:
         for patch in found.values()
         if patch.is_used_inside
     )
+
+
+def imported_by(packages: Collection[str]) -> frozenset[str]:
+    """The top-level modules that installed `packages` use, and those that these use in turn."""
+    found = _with_imports(packages)
+    return frozenset().union(*(package.imports | package.standard for package in found))
 
 
 def _in_order(patches: Iterable[Patch]) -> list[Patch]:

@@ -118,7 +118,10 @@ def describe_change(
     telling = [label for label in changed if label not in ("names", "sharing")] or changed
     texts = []
     for label in telling[:3]:
-        if label not in old_parts:
+        if label.startswith("settings of ") and (label not in old_parts or label not in new_parts):
+            # Those at their defaults are no part.
+            texts.append(f"{label} changed")
+        elif label not in old_parts:
             texts.append(f"{_quoted(label)} is new")
         elif label not in new_parts:
             texts.append(f"{_quoted(label)} is gone")
@@ -154,4 +157,4 @@ def _quoted(label: str) -> str:
     if label in _WORDS:
         return _WORDS[label]
     kind, _, name = label.partition(" ")
-    return f"{kind} `{name}`" if name else kind
+    return f"{kind} `{name}`" if name and kind != "settings" else label

@@ -32,6 +32,7 @@ _ENVIRONMENT = "environment variables are read under computed names"
 _IMPORTS = "asks what is imported, and from where"
 _PLACE = "depends on the working folder"
 _MACHINE = "asks which machine or process it runs in"
+_STATE = "asks for a setting of the process"
 _TIMES = "asks for size or times of a file, and only its content counts"
 
 _EXACT = {
@@ -43,6 +44,18 @@ _EXACT = {
     "time.strftime": _CLOCK,
     "time.monotonic": _CLOCK,
     "time.perf_counter": _CLOCK,
+    "time.monotonic_ns": _CLOCK,
+    "time.perf_counter_ns": _CLOCK,
+    "time.process_time": _CLOCK,
+    "time.process_time_ns": _CLOCK,
+    "time.thread_time": _CLOCK,
+    "time.thread_time_ns": _CLOCK,
+    "time.clock_gettime": _CLOCK,
+    "time.clock_gettime_ns": _CLOCK,
+    "time.asctime": _CLOCK,
+    "email.utils.formatdate": _CLOCK,
+    "email.utils.localtime": _CLOCK,
+    "email.utils.make_msgid": _CLOCK,
     "datetime.datetime.now": _CLOCK,
     "datetime.datetime.utcnow": _CLOCK,
     "datetime.datetime.today": _CLOCK,
@@ -74,10 +87,47 @@ _EXACT = {
     "sys.modules.get": _IMPORTS,
     "os.getcwd": _PLACE,
     "pathlib.Path.cwd": _PLACE,
-    "os.getpid": _MACHINE,
-    "os.uname": _MACHINE,
-    "platform.node": _MACHINE,
-    "socket.gethostname": _MACHINE,
+    "os.getcwdb": _PLACE,
+    "os.path.abspath": _PLACE,
+    "os.path.realpath": _PLACE,
+    "os.path.expanduser": "depends on the user's home folder",
+    "pathlib.Path.home": "depends on the user's home folder",
+    **dict.fromkeys(
+        [
+            *("os.getpid", "os.getppid", "os.uname", "os.cpu_count", "os.process_cpu_count"),
+            *("os.getlogin", "os.getuid", "os.geteuid", "os.getgid", "os.getegid", "os.getgroups"),
+            *("os.sched_getaffinity", "os.getloadavg", "os.get_terminal_size", "os.times"),
+            *("socket.gethostname", "socket.getfqdn", "getpass.getuser", "uuid.getnode"),
+            *("multiprocessing.cpu_count", "multiprocessing.current_process"),
+            *("multiprocessing.context.BaseContext.cpu_count", "multiprocessing.process"),
+            *("threading.get_ident", "threading.get_native_id", "threading.current_thread"),
+            *("threading.active_count", "threading.enumerate", "sysconfig.get_platform"),
+            *("sysconfig.get_path", "sysconfig.get_paths", "sys.getallocatedblocks"),
+            *("shutil.disk_usage", "shutil.which", "shutil.get_terminal_size"),
+            *("tempfile.gettempdir", "tempfile.gettempdirb", "resource.getrusage"),
+        ],
+        _MACHINE,
+    ),
+    **dict.fromkeys(
+        [
+            *("sys.getrecursionlimit", "sys.getswitchinterval", "sys.getrefcount", "sys.flags"),
+            *("sys.gettrace", "sys.getprofile", "sys.getdefaultencoding", "sys.warnoptions"),
+            *("sys.getfilesystemencoding", "sys.get_int_max_str_digits", "sys._xoptions"),
+            *("threading.stack_size", "threading.gettrace", "threading.getprofile"),
+            *("socket.getdefaulttimeout", "os.umask", "os.getpriority", "os.nice"),
+            *("locale.getlocale", "locale.getdefaultlocale", "locale.getpreferredencoding"),
+            *("locale.getencoding", "locale.localeconv", "locale.setlocale"),
+            *("time.tzname", "gc.isenabled", "gc.get_threshold", "gc.get_count", "gc.get_stats"),
+            *("gc.get_objects", "gc.get_debug", "resource.getrlimit", "signal.getsignal"),
+            *("faulthandler.is_enabled", "tracemalloc.is_tracing", "warnings.filters"),
+            *("csv.field_size_limit", "csv.list_dialects", "multiprocessing.get_start_method"),
+            *("multiprocessing.context.DefaultContext.get_start_method",),
+            *("mimetypes.guess_type", "mimetypes.types_map", "logging.root.level"),
+            *("logging.root.getEffectiveLevel", "logging.root.isEnabledFor"),
+            *("codecs.lookup_error", "linecache.cache", "os.get_exec_path"),
+        ],
+        _STATE,
+    ),
     "os.stat": _TIMES,
     "os.path.getsize": _TIMES,
     "os.path.getmtime": _TIMES,
@@ -90,15 +140,29 @@ _EXACT = {
     "inspect.getsource": "reads source text, of which comments do not count",
     "inspect.getsourcelines": "reads source text, of which comments do not count",
 }
+# Structures and streams whose attributes are asked for.
+_WITH_ATTRIBUTES = {"sys.flags": _STATE, "sys.stdin": _INPUT}
 _MODULES = {
     "secrets": _DRAW,
     "requests": _NETWORK,
     "httpx": _NETWORK,
     "urllib3": _NETWORK,
     "subprocess": _PROCESS,
+    "platform": _MACHINE,
+    "psutil": _MACHINE,
 }
-# Where the functions of `os.path` are at home.
-_PATH_MODULES = re.compile(r"^(posixpath|ntpath|genericpath)\.")
+# Where public functions are at home, and under which names people know them.
+_HOMES = {
+    "posixpath": "os.path",
+    "ntpath": "os.path",
+    "genericpath": "os.path",
+    "posix": "os",
+    "nt": "os",
+    "_socket": "socket",
+    "_thread": "threading",
+    "pathlib._local": "pathlib",
+}
+_HOME = re.compile(rf"^({'|'.join(map(re.escape, _HOMES))})(?=\.)")
 # Names in network modules that do not go out by themselves.
 _QUIET = re.compile(r"(exceptions|codes|[A-Z]\w*(Error|Exception|Warning|Timeout)|PIPE|DEVNULL)$")
 _STATELESS_RANDOM = frozenset(
@@ -107,7 +171,6 @@ _STATELESS_RANDOM = frozenset(
         "SystemRandom",
         "seed",
         "setstate",
-        "getstate",
         "RandomState",
         "Generator",
         "SeedSequence",
@@ -119,7 +182,6 @@ _STATELESS_RANDOM = frozenset(
         "Philox",
         "SFC64",
         "set_state",
-        "get_state",
     ]
 )
 _FRESH_GENERATORS = frozenset(
@@ -152,7 +214,9 @@ _NATIVE_IN_PANDAS = frozenset({"read_parquet", "read_feather", "read_orc", "read
 
 def of_name(name: str, *, call: CallForm) -> str | None:
     """What is risky about the thing that counts by `name`, as a message; None: nothing."""
-    message = _EXACT.get(_PATH_MODULES.sub("os.path.", name))
+    name = _HOME.sub(lambda home: _HOMES[home[0]], name)
+    message = _EXACT.get(name)
+    message = message or _WITH_ATTRIBUTES.get(".".join(name.split(".", 2)[:2]))
     if message is not None:
         return message
     generator = generator_of(name)

@@ -20,10 +20,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from cascade_nb.fingerprint import magics
+from cascade_nb.fingerprint import magics, settings
+from cascade_nb.fingerprint.settings import ABSENT, Settings, State, same
 
-State = dict[str, Any]
-_ABSENT = object()
 # What would put a secret into a result that may be shared.
 _SECRET = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
 # A cell's text that may seed a global generator; saying so too often costs hits, never truth.
@@ -36,7 +35,8 @@ class Surface:
 
     `read` gives it, None where its library is not loaded; `put` sets one item and `drop` removes
     one; where `put` is None, a change cannot be restored. `defaults` gives what it is before
-    anybody changes it, for libraries that a cell's code loads itself.
+    anybody changes it, for libraries that a cell's code loads itself. `is_seeded` tells of a
+    random generator that it certainly is, whoever has done that.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Surface:
     drop: Callable[[str], None] | None = None
     defaults: Callable[[], State] | None = None
     generator: bool = False
+    is_seeded: Callable[[], bool] = lambda: False
 
     def label(self, item: str) -> str:
         """The surface, or one item of it, for people."""
@@ -87,7 +88,7 @@ class Watch:
             before = self._before.get(surface.name)
             if before is None:
                 before = surface.defaults() if surface.defaults is not None else after
-            changed = {k: v for k, v in after.items() if not _same(before.get(k, _ABSENT), v)}
+            changed = {k: v for k, v in after.items() if not same(before.get(k, ABSENT), v)}
             gone = [k for k in before if k not in after]
             if not changed and not gone:
                 continue
@@ -109,8 +110,8 @@ def refused(recorded: Mapping[str, Any], *, seeded: bool) -> str:
         if change is None:
             continue
         if surface.generator:
-            now = surface.read()
-            if seeded and now is not None and not _same(now, change["before"]):
+            now = surface.read() if seeded or surface.is_seeded() else None
+            if now is not None and not same(now, change["before"]):
                 return f"the state of {surface.name} is another one"
         elif surface.name == _FOLDER and not os.path.isdir(change["put"][""]):
             return f"the folder {change['put']['']} does not exist"
@@ -125,7 +126,8 @@ def restore(recorded: Mapping[str, Any], *, seeded: bool) -> None:
             continue
         if surface.generator:
             # An unseeded generator gives anything at all; leaving it alone is as good.
-            for item, value in change["after"].items() if seeded else ():
+            known = seeded or surface.is_seeded()
+            for item, value in change["after"].items() if known else ():
                 surface.put(item, value)
             continue
         if surface.name == _PATH:
@@ -145,15 +147,7 @@ def may_seed(source: str) -> bool:
 
 def display_settings() -> dict[str, Any]:
     """Settings that change how values look and that are not at their defaults: part of the key."""
-    found = {}
-    for surface in SURFACES:
-        if surface.defaults is None or (state := surface.read()) is None:
-            continue
-        defaults = surface.defaults()
-        for item, value in state.items():
-            if not _same(defaults.get(item, _ABSENT), value):
-                found[surface.label(item)] = value
-    return found
+    return settings.all_changed()
 
 
 def _read_all() -> dict[str, State]:
@@ -176,7 +170,7 @@ def _undisturbed(surface: Surface, state: State) -> State:
 def _carry_over(mine: State, before: State, after: State) -> None:
     """Change `mine` as `before` has changed to `after`."""
     for item, value in after.items():
-        if not _same(before.get(item, _ABSENT), value):
+        if not same(before.get(item, ABSENT), value):
             mine[item] = value
     for item in before:
         if item not in after:
@@ -203,17 +197,6 @@ def _is_plain(value: Any) -> bool:
     if type(value) is list:
         return all(map(_is_plain, value))
     return type(value) is dict and all(type(k) is str and _is_plain(v) for k, v in value.items())
-
-
-def _same(one: Any, other: Any) -> bool:
-    if one is other:
-        return True
-    if type(one) is not type(other):
-        return False
-    try:
-        return bool(one == other)
-    except Exception:
-        return False  # Arrays and the like: another object counts as another value.
 
 
 # The surfaces. Libraries are asked only where they are loaded, and never loaded here.
@@ -277,6 +260,15 @@ def _read_numpy_random() -> State | None:
     }
 
 
+def _is_numpy_seeded() -> bool:
+    """Whether `numpy.random.seed` was called, by installed code as well.
+
+    It leaves the generator without the sequence of seeds that a fresh one is made from.
+    """
+    generator = getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None)
+    return getattr(getattr(generator, "_bit_generator", None), "_seed_seq", False) is None
+
+
 def _put_numpy_random(_: str, value: list[Any]) -> None:
     import numpy
 
@@ -298,61 +290,10 @@ def _put_torch_random(_: str, value: bytes) -> None:
     torch.set_rng_state(torch.frombuffer(bytearray(value), dtype=torch.uint8))
 
 
-# A backend is chosen by set-up magics, which a hit runs again; the other flips by itself.
-_UNSTABLE_PARAMETERS = frozenset({"backend", "backend_fallback", "interactive"})
-
-
-def _read_parameters(name: str = "rcParams") -> State | None:
-    module = sys.modules.get("matplotlib")
-    parameters = getattr(module, name, None)
-    if parameters is None:
-        return None
-    items = dict.items(parameters)
-    return {k: _parameter(v) for k, v in items if k not in _UNSTABLE_PARAMETERS}
-
-
-def _parameter(value: Any) -> Any:
-    """Matplotlib reads back the text of a colour cycle, and lists for tuples."""
-    if type(value).__name__ == "Cycler":
-        return repr(value)
-    return list(value) if isinstance(value, tuple) else value
-
-
 def _put_parameter(item: str, value: Any) -> None:
     import matplotlib
 
     matplotlib.rcParams[item] = value  # type: ignore[index, unused-ignore]
-
-
-def _default_parameters() -> State:
-    for name in ("rcParamsOrig", "rcParamsDefault"):
-        if (found := _read_parameters(name)) is not None:
-            return found
-    return {}
-
-
-def _pandas_options() -> Any:
-    return sys.modules.get("pandas._config.config")
-
-
-def _read_pandas() -> State | None:
-    config = _pandas_options()
-    if config is None:
-        return None
-    return {key: _pandas_value(config, key) for key in config._registered_options}
-
-
-def _pandas_value(config: Any, key: str) -> Any:
-    # Not get_option, which warns of options that are on their way out.
-    value = config._global_config
-    for part in key.split("."):
-        value = value[part]
-    return value
-
-
-def _default_pandas() -> State:
-    config = _pandas_options()
-    return {key: option.defval for key, option in config._registered_options.items()}
 
 
 def _put_pandas(item: str, value: Any) -> None:
@@ -361,38 +302,10 @@ def _put_pandas(item: str, value: Any) -> None:
     pandas.set_option(item, value)
 
 
-_PRINTING = {
-    "edgeitems": 3,
-    "threshold": 1000,
-    "precision": 8,
-    "suppress": False,
-    "linewidth": 75,
-    "nanstr": "nan",
-    "infstr": "inf",
-    "sign": "-",
-    "floatmode": "maxprec",
-    "formatter": None,
-    "legacy": False,
-    "override_repr": None,
-}
-
-
-def _read_printing() -> State | None:
-    numpy = sys.modules.get("numpy")
-    if numpy is None or not hasattr(numpy, "get_printoptions"):
-        return None
-    return dict(numpy.get_printoptions())
-
-
 def _put_printing(item: str, value: Any) -> None:
     import numpy
 
     numpy.set_printoptions(**{item: value})
-
-
-def _read_numpy_errors() -> State | None:
-    numpy = sys.modules.get("numpy")
-    return dict(numpy.geterr()) if numpy is not None and hasattr(numpy, "geterr") else None
 
 
 def _put_numpy_errors(item: str, value: Any) -> None:
@@ -448,12 +361,16 @@ def _read_handlers() -> State:
     return {name: _Identities(logger.handlers) for name, logger in _loggers() if logger.handlers}
 
 
-def _read_decimal() -> State:
-    context = decimal.getcontext()
-    names = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
-    state: State = {name: getattr(context, name) for name in names}
-    state["traps"] = sorted(trap.__name__ for trap, on in context.traps.items() if on)
-    return state
+def _put_sklearn(item: str, value: Any) -> None:
+    import sklearn  # type: ignore[import-untyped, unused-ignore]
+
+    sklearn.set_config(**{item: value})
+
+
+def _put_locale(item: str, value: str) -> None:
+    import locale
+
+    locale.setlocale(getattr(locale, item), value)
 
 
 def _put_decimal(item: str, value: Any) -> None:
@@ -476,6 +393,10 @@ def _read_open_figures() -> State | None:
     return {"": _Identities([m.canvas.figure for m in helpers.Gcf.get_all_fig_managers()])}
 
 
+def _surface_of(group: Settings, put: Callable[[str, Any], None]) -> Surface:
+    return Surface(group.name, group.read, put, defaults=group.defaults)
+
+
 class _Identities:
     """Objects that are compared by identity, and that cannot be recorded."""
 
@@ -495,16 +416,24 @@ SURFACES = (
     Surface(_FOLDER, _read_folder, lambda _, folder: os.chdir(folder)),
     Surface(_PATH, _read_path, _put_path),
     Surface("the random module", _read_random, _put_random, generator=True),
-    Surface("numpy.random", _read_numpy_random, _put_numpy_random, generator=True),
+    Surface(
+        "numpy.random",
+        _read_numpy_random,
+        _put_numpy_random,
+        generator=True,
+        is_seeded=_is_numpy_seeded,
+    ),
     Surface("torch's generator", _read_torch_random, _put_torch_random, generator=True),
-    Surface("rcParams", _read_parameters, _put_parameter, defaults=_default_parameters),
-    Surface("pandas option", _read_pandas, _put_pandas, defaults=_default_pandas),
-    Surface("numpy print option", _read_printing, _put_printing, defaults=lambda: _PRINTING),
-    Surface("numpy error handling", _read_numpy_errors, _put_numpy_errors),
+    _surface_of(settings.PARAMETERS, _put_parameter),
+    _surface_of(settings.PANDAS, _put_pandas),
+    _surface_of(settings.PRINTING, _put_printing),
+    _surface_of(settings.NUMPY_ERRORS, _put_numpy_errors),
+    _surface_of(settings.SKLEARN, _put_sklearn),
     Surface("warning filters", _read_filters, _put_filters),
     Surface("logging level of", _read_levels, _put_level, _drop_level),
     Surface("logging handlers of", _read_handlers),
-    Surface("the decimal context's", _read_decimal, _put_decimal),
+    _surface_of(settings.DECIMAL, _put_decimal),
+    _surface_of(settings.LOCALE, _put_locale),
     Surface("sys.", _read_streams),
     Surface(
         "recursion limit",

@@ -59,7 +59,13 @@ def changed_inputs(task: Task, before: Key, *, budget: int | None = None) -> str
         changed = keys.changed_parts(before, key_of(task, budget=budget))
     except FingerprintError as error:
         return error.path or "inputs"
-    return ", ".join(re.sub(r" (.+)", r" `\1`", label) for label in changed)
+    return ", ".join(map(_quoted, changed))
+
+
+def _quoted(label: str) -> str:
+    if label.startswith("settings of "):
+        return label
+    return re.sub(r" (.+)", r" `\1`", label)
 
 
 def bare_task(task_id: str, inputs: Mapping[str, Any], *, refresh: bool = False) -> Task:

@@ -263,3 +263,28 @@ def test_mocks_with_other_answers_are_told_apart_or_refused(source: str) -> None
             except FingerprintError:
                 digests.append(f"refused {answer}")
     assert len(set(digests)) == 3
+
+
+@pytest.mark.parametrize("calls", [1, 5])
+def test_replacement_that_only_the_package_uses_is_seen_at_the_next_call(calls: int) -> None:
+    import requests
+
+    patches.find({"requests"}, ())
+    package = patches._packages["requests"]
+    package._in_hand = patches._IN_HAND
+    namespace = run("import requests\ndef f(u):\n    return requests.get(u)")
+    before = [function_key(namespace["f"], {"u": "x"}).digest for _ in range(calls)]
+    replacement = run("def request(self, *args):\n    return 2")["request"]
+    with mock.patch.object(requests.Session, "request", replacement):
+        patched = function_key(namespace["f"], {"u": "x"}).digest
+    assert {patched}.isdisjoint(before)
+    assert function_key(namespace["f"], {"u": "x"}).digest == before[0]
+
+
+def test_looks_take_no_more_than_their_share() -> None:
+    patches.find({"json"}, ())
+    package = patches._packages["json"]
+    package._looked, package._in_hand = 10.0, 0.0
+    assert not package._can_afford(10.0)
+    assert package._can_afford(10.5)
+    assert package._in_hand == patches._IN_HAND
