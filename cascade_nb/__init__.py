@@ -49,13 +49,17 @@ _HOMES = {
     "TaskExecutionStarted": "events",
     "TaskRetrying": "events",
     "TaskSkipped": "events",
+    "TieredCacheBackend": "backends.tiered",
     "UntrustedError": "errors",
     "cached": "decorator",
     "configure": "config",
+    "distrust": "provenance.trusting",
     "engine": "config",
     "load_ipython_extension": "notebook",
     "register_fingerprint": "fingerprint",
+    "trust": "provenance.trusting",
     "unload_ipython_extension": "notebook",
+    "whoami": "provenance.keys",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])
@@ -77,6 +81,7 @@ if TYPE_CHECKING:
     from cascade_nb.backends.disk import DiskCacheBackend as DiskCacheBackend
     from cascade_nb.backends.memory import InMemoryCacheBackend as InMemoryCacheBackend
     from cascade_nb.backends.state import InMemoryStateBackend as InMemoryStateBackend
+    from cascade_nb.backends.tiered import TieredCacheBackend as TieredCacheBackend
     from cascade_nb.calls import Call as Call
     from cascade_nb.config import configure as configure
     from cascade_nb.config import engine as engine
@@ -111,6 +116,9 @@ if TYPE_CHECKING:
     from cascade_nb.protocols import CachePolicy as CachePolicy
     from cascade_nb.protocols import Executor as Executor
     from cascade_nb.protocols import StateBackend as StateBackend
+    from cascade_nb.provenance.keys import whoami as whoami
+    from cascade_nb.provenance.trusting import distrust as distrust
+    from cascade_nb.provenance.trusting import trust as trust
     from cascade_nb.records import Entry as Entry
     from cascade_nb.tasks import Explanation as Explanation
     from cascade_nb.tasks import Hit as Hit

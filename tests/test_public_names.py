@@ -17,8 +17,9 @@ PUBLIC = frozenset(
     cached Call Entry Explanation Retry
     register_fingerprint
     configure engine
+    trust distrust whoami
     CacheBackend CachePolicy Executor StateBackend
-    InMemoryCacheBackend DiskCacheBackend InMemoryStateBackend
+    InMemoryCacheBackend DiskCacheBackend InMemoryStateBackend TieredCacheBackend
     ContentCachePolicy FileExistenceCache NoCache Hit
     Engine LocalExecutor
     MessageBus Event RunStarted RunFinished TaskEvent TaskSkipped

@@ -1,7 +1,32 @@
 """Whose results are believed: the user's own by a secret, all others by their signature."""
 
-from cascade_nb.provenance.keys import public_key
-from cascade_nb.provenance.secret import seal, unseal
-from cascade_nb.provenance.signing import sign_record, verify_signature
+from cascade_nb.provenance.judging import (
+    Origin,
+    judge,
+    judge_record,
+    origin_of,
+    seal,
+    seal_imported,
+)
+from cascade_nb.provenance.keys import whoami
+from cascade_nb.provenance.public_keys import fingerprint_of
+from cascade_nb.provenance.secret import unseal
+from cascade_nb.provenance.signing import DetachedSignature, detached, sign_record
+from cascade_nb.provenance.trusting import distrust, trust
 
-__all__ = ["public_key", "seal", "sign_record", "unseal", "verify_signature"]
+__all__ = [
+    "DetachedSignature",
+    "Origin",
+    "detached",
+    "distrust",
+    "fingerprint_of",
+    "judge",
+    "judge_record",
+    "origin_of",
+    "seal",
+    "seal_imported",
+    "sign_record",
+    "trust",
+    "unseal",
+    "whoami",
+]

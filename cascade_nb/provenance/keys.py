@@ -1,4 +1,4 @@
-"""The user's Ed25519 signing key, an OpenSSH key pair that is made when it is first needed.
+"""The user's Ed25519 signing key: an OpenSSH key pair made when it is first needed, or one chosen.
 
 `cryptography` takes 15 ms to import, so only what signs or verifies imports it.
 """
@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cascade_nb.errors import logger, warn_once
+from cascade_nb.errors import ConfigurationError, logger, warn_once
 from cascade_nb.provenance.strongbox import StrongboxError, folder, keep
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _NAME = "id_ed25519"
+_CHOICE = "CASCADE_SIGNING_KEY"
+# More than any private key's file.
+_LARGEST = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,30 @@ class SigningKey:
     public: str
 
 
-def public_key() -> str:
-    """The user's public key, ``ssh-ed25519 AAAA...``; it says nothing of user or machine."""
+def use(path: str | os.PathLike[str] | None) -> None:
+    """Sign with the OpenSSH private key in the file `path` from now on.
+
+    Without one, as if none had been chosen: with that which the environment names in
+    ``CASCADE_SIGNING_KEY``, else with a key of our own.
+
+    Raises:
+        ConfigurationError: the file holds no Ed25519 key without a passphrase.
+    """
+    global _chosen
+    chosen = None if path is None else os.path.abspath(os.path.expanduser(path))
+    if chosen is not None:
+        _choose(chosen)
+    _chosen = chosen
+
+
+def whoami() -> str:
+    """The public key that signs what you store: a line ``ssh-ed25519 AAAA...`` to give to others.
+
+    It says nothing of user or machine. Who trusts it is served your results.
+
+    Raises:
+        ConfigurationError: the key that was chosen cannot be used.
+    """
     return signing_key().public
 
 
@@ -36,32 +62,107 @@ def signing_key() -> SigningKey:
     """The user's signing key.
 
     Where none can be kept, one of this session serves, with one warning.
+
+    Raises:
+        ConfigurationError: the key that was chosen cannot be used.
     """
-    home = os.environ.get("JUPYTER_DATA_DIR")
+    asked = _asked()
     held = _held
-    if held is None or held[0] != home:
-        held = _hold(home)
+    if held is None or held[0] != asked:
+        held = _hold(asked)
     return held[1]
 
 
-# The key as found while JUPYTER_DATA_DIR had the value beside it.
-_held: tuple[str | None, SigningKey] | None = None
+def is_own(public: str) -> bool:
+    """Whether `public` is a key of this user's: the one that signs, or the one that we made.
+
+    Makes none: somebody who has never stored anything has no key.
+    """
+    try:
+        if _chosen_path() is not None and signing_key().public == public:
+            return True
+        return _own_public() == public
+    except (ConfigurationError, StrongboxError):
+        return False  # What cannot sign is nobody's.
+
+
+# The file that `use` was told of.
+_chosen: str | None = None
+# The key as found while the environment was the one beside it.
+_held: tuple[tuple[str | None, str | None], SigningKey] | None = None
+# Likewise, where our own key pair lies or would lie, and its public key.
+_own: tuple[str | None, str, str | None] | None = None
 _session_key: SigningKey | None = None
 _lock = threading.Lock()
 
 
-def _hold(home: str | None) -> tuple[str | None, SigningKey]:
+def _asked() -> tuple[str | None, str | None]:
+    """What decides which key signs: where our own lies, and the file that was chosen instead."""
+    return os.environ.get("JUPYTER_DATA_DIR"), _chosen_path()
+
+
+def _chosen_path() -> str | None:
+    if _chosen is not None:
+        return _chosen
+    return os.environ.get(_CHOICE) or None
+
+
+def _hold(asked: tuple[str | None, str | None]) -> tuple[tuple[str | None, str | None], SigningKey]:
     global _held
     with _lock:
-        if _held is None or _held[0] != home:
-            _held = (home, _find())
+        if _held is None or _held[0] != asked:
+            chosen = asked[1]
+            _held = (asked, _find() if chosen is None else _choose(os.path.expanduser(chosen)))
         return _held
 
 
+def _own_public() -> str | None:
+    """The public key of the pair that we made; None where there is none yet."""
+    global _own
+    home, own = os.environ.get("JUPYTER_DATA_DIR"), _own
+    if own is None or own[0] != home:
+        own = _own = (home, str(folder() / _NAME), None)
+    if own[2] is None and os.path.exists(own[1]):
+        own = _own = (home, own[1], _own_key().public)
+    if own[2] is None and _session_key is not None:
+        return _session_key.public
+    return own[2]
+
+
+def _choose(path: str) -> SigningKey:
+    """The key in a file of the user's."""
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            content = file.read(_LARGEST)
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"the signing key {path} does not exist; `ssh-keygen -t ed25519` makes one"
+        ) from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(f"the signing key {path} cannot be read ({why})") from error
+    # As ssh: who may read another user's key file at all has been allowed to.
+    if sys.platform != "win32" and status.st_uid == os.getuid() and status.st_mode & 0o077:
+        raise ConfigurationError(
+            f"the signing key {path} is open to others; make it yours alone (chmod 600)"
+        )
+    if content.startswith(b"ssh-"):
+        raise ConfigurationError(f"{path} is a public key; name the private one beside it")
+    try:
+        return _parse(content)
+    except _UnfitKeyError as error:
+        raise ConfigurationError(
+            f"the signing key {path} {error} and cannot sign here; name another one, or none: "
+            "then a key of cascade-nb's own signs"
+        ) from error
+
+
 def _find() -> SigningKey:
+    """Our own key, made if there is none."""
     global _session_key
     try:
-        key = _parse(keep(_NAME, _new_key))
+        key = _own_key()
         _write_public(key.public)
         return key
     except StrongboxError as error:
@@ -69,6 +170,14 @@ def _find() -> SigningKey:
     if _session_key is None:
         _session_key = _parse(_new_key())
     return _session_key
+
+
+def _own_key() -> SigningKey:
+    path = folder() / _NAME
+    try:
+        return _parse(keep(_NAME, _new_key))
+    except _UnfitKeyError as error:
+        raise StrongboxError(f"{path} {error} and is not used; delete it", cause=path) from error
 
 
 def _new_key() -> bytes:
@@ -82,25 +191,26 @@ def _new_key() -> bytes:
     )
 
 
-def _parse(pem: bytes) -> SigningKey:
+class _UnfitKeyError(Exception):
+    """A private key cannot sign for us; the message is a verb phrase that says why."""
+
+
+def _parse(content: bytes) -> SigningKey:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     try:
-        private = serialization.load_ssh_private_key(pem, password=None)
+        private = serialization.load_ssh_private_key(content, password=None)
+    except TypeError as error:
+        raise _UnfitKeyError("has a passphrase") from error
     except Exception as error:  # cryptography's range over half a dozen unrelated types
-        raise _unfit("is damaged or has a passphrase, and is not used; delete it") from error
+        raise _UnfitKeyError("is damaged, or no OpenSSH private key,") from error
     if not isinstance(private, Ed25519PrivateKey):
-        raise _unfit("is no Ed25519 key and is not used; delete it")
+        raise _UnfitKeyError("is no Ed25519 key")
     public = private.public_key().public_bytes(
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
     return SigningKey(private, public.decode())
-
-
-def _unfit(why: str) -> StrongboxError:
-    path = folder() / _NAME
-    return StrongboxError(f"{path} {why}", cause=path)
 
 
 def _write_public(line: str) -> None:

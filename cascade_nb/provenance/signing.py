@@ -7,20 +7,17 @@ signature over data never serves for code. (PROTOCOL.sshsig of OpenSSH; the blob
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from cascade_nb.provenance.keys import public_key, signing_key
+from cascade_nb.provenance.keys import signing_key
+from cascade_nb.provenance.public_keys import ALGORITHM, raw_key, string
 from cascade_nb.records import Record
 
-__all__ = ["public_key", "sign_record", "verify_signature"]
+DATA, CODE = "data@cascade-nb", "code@cascade-nb"
 
 _DOMAIN = b"cascade-nb record 1\n"
-_DATA, _CODE = b"data@cascade-nb", b"code@cascade-nb"
-_ALGORITHM = b"ssh-ed25519"
 _HASH = b"sha512"
-_KEY_LENGTH = 32
 _SIGNATURE_LENGTH = 64
 
 
@@ -36,7 +33,7 @@ def verify_signature(record: Record) -> bool:
 
     Whether that producer is trusted is another question.
     """
-    key = _producer_key(record)
+    key = raw_key(record.producer)
     signature = record.signature[-_SIGNATURE_LENGTH:]
     # For Ed25519 every byte before the signature proper follows from the record.
     if key is None or record.signature != _blob(record, signature):
@@ -52,37 +49,50 @@ def verify_signature(record: Record) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class DetachedSignature:
+    """A record's signature as ``ssh-keygen -Y verify`` wants it, in three parts.
+
+    With `armored` in a file ``record.sig``, and in ``allowed_signers`` a line of the signer's::
+
+        ssh-keygen -Y verify -f allowed_signers -I ann -n NAMESPACE -s record.sig < MESSAGE
+    """
+
+    namespace: str
+    message: bytes
+    armored: str
+
+
+def detached(record: Record) -> DetachedSignature:
+    """The signature of `record` and what it is over, for people to check without us.
+
+    The message is the line ``cascade-nb record 1`` and the record's block without its field
+    ``signature``: canonical DAG-CBOR of all the rest.
+    """
+    body = base64.encodebytes(record.signature).decode()
+    return DetachedSignature(
+        namespace=_namespace(record).decode(),
+        message=_message(record),
+        armored=f"-----BEGIN SSH SIGNATURE-----\n{body}-----END SSH SIGNATURE-----\n",
+    )
+
+
+def _message(record: Record) -> bytes:
+    return _DOMAIN + record.signed_bytes()
+
+
 def _what_is_signed(record: Record) -> bytes:
-    digest = hashlib.sha512(_DOMAIN + record.signed_bytes()).digest()
-    return b"SSHSIG" + b"".join(map(_string, (_namespace(record), b"", _HASH, digest)))
+    digest = hashlib.sha512(_message(record)).digest()
+    return b"SSHSIG" + b"".join(map(string, (_namespace(record), b"", _HASH, digest)))
 
 
 def _blob(record: Record, signature: bytes) -> bytes:
     """The SSHSIG blob that holds a raw `signature` by the record's producer."""
     public = base64.b64decode(record.producer.partition(" ")[2])
-    field = _string(_ALGORITHM) + _string(signature)
+    field = string(ALGORITHM.encode()) + string(signature)
     fields = (public, _namespace(record), b"", _HASH, field)
-    return b"SSHSIG" + (1).to_bytes(4, "big") + b"".join(map(_string, fields))
+    return b"SSHSIG" + (1).to_bytes(4, "big") + b"".join(map(string, fields))
 
 
 def _namespace(record: Record) -> bytes:
-    return _CODE if record.needs_code else _DATA
-
-
-def _producer_key(record: Record) -> bytes | None:
-    """The raw public key in a producer's line; None unless the line is exactly of our form."""
-    algorithm, _, encoded = record.producer.partition(" ")
-    try:
-        blob = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    key = blob[-_KEY_LENGTH:]
-    exact = blob == _string(_ALGORITHM) + _string(key) and len(key) == _KEY_LENGTH
-    # Base64 has spare bits: one key must not have several lines.
-    exact = exact and base64.b64encode(blob).decode() == encoded
-    return key if exact and algorithm == _ALGORITHM.decode() else None
-
-
-def _string(content: bytes) -> bytes:
-    """A string as SSH writes it (RFC 4251)."""
-    return len(content).to_bytes(4, "big") + content
+    return (CODE if record.needs_code else DATA).encode()

@@ -9,11 +9,14 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # More than any file of ours; a larger one is not of ours.
 _LARGEST = 64 * 1024
+# How long to wait for another process that edits a file, in seconds.
+_PATIENCE = 10
 
 
 class StrongboxError(Exception):
@@ -80,6 +83,33 @@ def keep(name: str, make: Callable[[], bytes]) -> bytes:
     return content
 
 
+def edit(name: str, change: Callable[[bytes], bytes]) -> None:
+    """Replace the content of the file `name` by what `change` makes of it, in one step.
+
+    One process does so at a time; a file that does not exist yet is empty. It need not have been
+    private before, but it is from then on.
+
+    Raises:
+        StrongboxError: it cannot be read or written.
+    """
+    from filelock import FileLock
+
+    box = folder()
+    # A link to a file of the user's elsewhere stays one.
+    path = Path(os.path.realpath(box / name))
+    try:
+        _make_folder(box)
+        with FileLock(box / f".{name}.lock", mode=0o600, timeout=_PATIENCE):
+            before = path.read_bytes() if path.exists() else b""
+            after = change(before)
+            if after != before:
+                with _drafted(path, after) as draft:
+                    os.replace(draft, path)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StrongboxError(f"{path} cannot be changed ({reason})", cause=path) from error
+
+
 def _read(path: Path) -> bytes | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -104,15 +134,8 @@ def _read(path: Path) -> bytes | None:
 
 
 def _create(path: Path, content: bytes) -> None:
-    path.parent.parent.mkdir(parents=True, exist_ok=True)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
+    _make_folder(path.parent)
+    with _drafted(path, content) as draft:
         try:
             # Both refuse an existing file, so the first of several processes wins.
             if sys.platform == "win32":
@@ -121,5 +144,23 @@ def _create(path: Path, content: bytes) -> None:
                 os.link(draft, path)
         except FileExistsError:
             pass
+
+
+def _make_folder(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+
+
+@contextmanager
+def _drafted(path: Path, content: bytes) -> Iterator[Path]:
+    """A private file beside `path` that holds all of `content`, for as long as it is needed."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        yield draft
     finally:
         draft.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cascade_nb.errors import CacheWarning
-from cascade_nb.provenance.keys import public_key
+from cascade_nb.provenance.keys import whoami
 from cascade_nb.provenance.signing import sign_record, verify_signature
 from cascade_nb.records import Record
 from tests.test_records import CHANGES, RECORD
@@ -28,7 +28,7 @@ def key_folder() -> Path:
 def test_a_signed_record_verifies_and_names_its_producer() -> None:
     for record in (RECORD, replace(RECORD, needs_code=True)):
         signed = sign_record(record)
-        assert signed.producer == public_key()
+        assert signed.producer == whoami()
         assert verify_signature(signed)
         assert verify_signature(Record.from_bytes(signed.to_bytes()))
         assert replace(signed, producer=record.producer, signature=record.signature) == record
@@ -100,7 +100,7 @@ def test_only_one_line_names_a_key() -> None:
 
 
 def test_the_public_line_says_nothing_of_user_or_machine() -> None:
-    line = public_key()
+    line = whoami()
     assert line.startswith("ssh-ed25519 AAAA")
     assert len(line.split(" ")) == 2
     assert (key_folder() / "id_ed25519.pub").read_text() == line + "\n"
@@ -111,11 +111,11 @@ def test_the_public_line_says_nothing_of_user_or_machine() -> None:
 
 @posix
 def test_the_key_is_the_users_alone_and_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    line = public_key()
+    line = whoami()
     private = key_folder() / "id_ed25519"
     assert private.stat().st_mode & 0o777 == 0o600
     assert sorted(os.listdir(key_folder())) == ["id_ed25519", "id_ed25519.pub"]
-    code = "from cascade_nb.provenance.keys import public_key; print(public_key())"
+    code = "from cascade_nb.provenance.keys import whoami; print(whoami())"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout == line + "\n"
     assert other.stderr == ""
@@ -212,7 +212,7 @@ def test_openssh_accepts_our_signatures(needs_code: bool, tmp_path: Path) -> Non
 def test_openssh_reads_our_key(tmp_path: Path) -> None:
     if shutil.which("ssh-keygen") is None:
         pytest.skip("ssh-keygen is not installed")
-    line = public_key()
+    line = whoami()
     shown = subprocess.run(
         ["ssh-keygen", "-y", "-f", key_folder() / "id_ed25519"],
         capture_output=True,
