@@ -1,36 +1,35 @@
-"""The session's engine: from URLs, environment and defaults to frozen `Settings` to an Engine."""
+"""The session's engine: from settings, environment and defaults to an `Engine`."""
 
 from __future__ import annotations
 
 import os
-import re
-import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from cascade_nb.errors import ConfigurationError, logger, warn_once
 from cascade_nb.events import MessageBus
 from cascade_nb.protocols import CacheBackend, CachePolicy, Executor, StateBackend, TaskPolicy
-from cascade_nb.units import parse_size
+from cascade_nb.stores import STORE_VARIABLE, Store, open_store
 
 if TYPE_CHECKING:
     from cascade_nb.execution import Engine
-
-STORE_VARIABLE = "CASCADE_STORE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What the session's engine is made of.
 
-    `store` is a URL, a path, or a backend; None stands for CASCADE_STORE or the default store.
+    `store` is a URL, a path, a backend, or a list of them, nearest first; None stands for
+    CASCADE_STORE or the default store. `gateways` are URLs of trustless IPFS gateways to load
+    from; `signing_key` is the path of an OpenSSH private key, None for one of our own.
     """
 
-    store: str | os.PathLike[str] | CacheBackend | None = None
+    store: Store | Sequence[Store] | None = None
+    gateways: tuple[str, ...] = ()
+    signing_key: str | os.PathLike[str] | None = None
     executor: Executor | None = None
     policy: CachePolicy | TaskPolicy | None = None
     bus: MessageBus | None = None
@@ -56,11 +55,14 @@ def configure(**changes: Any) -> Engine:
 
     Args:
         **changes: fields of `Settings`:
-            `store`, where results go: ``memory://``, a path, ``disk:///path?size=20GB``, or a
-            backend; `executor`, where bodies run, such as ``LocalExecutor(threads=4)``; `policy`,
-            a `CachePolicy` to use in place of the content cache over `store`; `bus`, the
-            `MessageBus` that events go to; `state`, a `StateBackend` that is told the state of
-            each task; `enabled`, where False looks up and stores nothing.
+            `store`, where results go: ``memory://``, a path, ``disk:///path?size=20GB``,
+            ``redis://host:6379/0``, ``ipfs://127.0.0.1:5001?metadata=redis://host``, a backend, or
+            a list of these, nearest first; `gateways`, a list of URLs of trustless IPFS gateways
+            that `load` may ask; `signing_key`, the path of an OpenSSH Ed25519 key to sign with in
+            place of one made for the purpose; `executor`, where bodies run, such as
+            ``LocalExecutor(threads=4)``; `policy`, a `CachePolicy` to use in place of the content
+            cache over `store`; `bus`, the `MessageBus` that events go to; `state`, a `StateBackend`
+            that is told the state of each task; `enabled`, where False looks up and stores nothing.
 
     Raises:
         ConfigurationError: a name or value is not valid; the session stays as it was.
@@ -72,9 +74,14 @@ def configure(**changes: Any) -> Engine:
         raise ConfigurationError(f"no setting {sorted(unknown)[0]!r}; there are: {known}")
     with _lock:
         wanted = replace(_settings, **changes)
+        wanted = replace(wanted, gateways=_checked_gateways(wanted.gateways))
         if not isinstance(wanted.enabled, bool):
             raise ConfigurationError(f"enabled is True or False, not {wanted.enabled!r}")
         made = _make_engine(wanted)
+        if "signing_key" in changes:
+            from cascade_nb.provenance import keys
+
+            keys.use(wanted.signing_key)
         _settings, _engine = wanted, made
     _announce(made)
     return made
@@ -124,64 +131,6 @@ def reset() -> None:
         _settings, _engine, _backend, _bus = Settings(), None, None, MessageBus()
 
 
-def open_store(store: str | os.PathLike[str] | CacheBackend | None = None) -> CacheBackend:
-    """The backend that `store` names; nothing on disk is touched before its first use.
-
-    Raises:
-        ConfigurationError: its scheme or an option is not known.
-    """
-    if store is None:
-        store = os.environ.get(STORE_VARIABLE) or default_store()
-    if isinstance(store, list | tuple):
-        if len(store) != 1:
-            raise ConfigurationError(f"one store is what this version takes, not {len(store)}")
-        return open_store(store[0])
-    if isinstance(store, os.PathLike):
-        return _disk(Path(store), {})
-    if not isinstance(store, str):
-        if isinstance(store, CacheBackend):
-            return store
-        raise ConfigurationError(
-            f"a store is a URL, a path or an object with async get and set, not {store!r}"
-        )
-    scheme, separator, _ = store.partition("://")
-    if not separator:
-        return _disk(_checked_path(store), {})
-    url = urlsplit(store)
-    # Messages show no more of a URL than this: the rest may be a name and password.
-    shown = f"{scheme}://"
-    options = _options_of(shown, url.query)
-    if scheme == "memory":
-        from cascade_nb.backends.memory import InMemoryCacheBackend
-
-        _refuse_options(shown, options)
-        if url.netloc or url.path:
-            raise ConfigurationError("a store in memory has no name: write memory://")
-        return InMemoryCacheBackend()
-    if scheme == "disk":
-        if not url.path:
-            raise ConfigurationError(f"store {shown} names no folder: write disk:///path")
-        return _disk(_path_of(url.netloc, url.path), options)
-    raise ConfigurationError(
-        f"store scheme {scheme!r} is not known; use memory://, a path, or disk:///path?size=20GB"
-    )
-
-
-def default_store() -> Path:
-    """The folder for results in the user's cache folder, as the platform has it.
-
-    Raises:
-        ConfigurationError: the user has no home.
-    """
-    if sys.platform == "darwin":
-        caches = "~/Library/Caches"
-    elif sys.platform == "win32":
-        caches = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    else:
-        caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return _expanded(caches) / "cascade-nb"
-
-
 def _make_engine(wanted: Settings) -> Engine:
     # Settings are looked at long before an engine is needed, which brings much along.
     from cascade_nb.execution import Engine
@@ -208,64 +157,22 @@ def _session_backend(store: Any) -> CacheBackend:
     """The backend of the session, kept while its setting stays: a store in memory must not end."""
     global _backend
     name = os.environ.get(STORE_VARIABLE) if store is None else store
+    name = tuple(name) if isinstance(name, list) else name
     if _backend is None or _backend[0] != name:
         _backend = (name, open_store(store))
     return _backend[1]
 
 
-def _disk(path: Path, options: dict[str, str]) -> CacheBackend:
-    from cascade_nb.backends.disk import DiskCacheBackend
-
-    size = options.pop("size", None)
-    _refuse_options(f"disk://{path}", options)
-    if size is None:
-        return DiskCacheBackend(path)
-    return DiskCacheBackend(path, size=parse_size(size, what="size"))
-
-
-def _checked_path(text: str) -> Path:
-    """The folder that a plain path names."""
-    if not text.strip():
-        raise ConfigurationError("a store needs a name: memory://, a path, or disk:///path")
-    if re.match(r"[a-z]{2,}:/", text):
-        scheme = text.partition(":")[0]
-        raise ConfigurationError(f"{scheme}:/ begins neither a path nor a URL: write {scheme}://")
-    return _expanded(text)
-
-
-def _expanded(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise ConfigurationError(
-            f"there is no home folder for {text!r}: name a store with {STORE_VARIABLE}"
-        ) from error
-
-
-def _path_of(netloc: str, path: str) -> Path:
-    text = unquote(path)
-    # disk://~/results and disk:///~/results both mean the home folder.
-    if netloc == "~":
-        text = "~" + text
-    elif text.startswith("/~/"):
-        text = text[1:]
-    elif netloc:
-        raise ConfigurationError("a disk store has no host: write disk:///path, with three slashes")
-    return _expanded(text)
-
-
-def _options_of(store: str, query: str) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name in options:
-            raise ConfigurationError(f"store {store} has the option {name!r} more than once")
-        options[name] = value
-    return options
-
-
-def _refuse_options(store: str, options: dict[str, str]) -> None:
-    if options:
-        raise ConfigurationError(f"store {store} has no option {sorted(options)[0]!r}")
+def _checked_gateways(urls: Any) -> tuple[str, ...]:
+    given = (urls,) if isinstance(urls, str) else tuple(urls or ())
+    for url in given:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigurationError(
+                "gateways are URLs like https://gateway.example, not "
+                + (f"{url!r}" if parts is None or not parts.password else "that")
+            )
+    return given
 
 
 def _announce(made: Engine) -> None:

@@ -33,7 +33,7 @@ from cascade_nb.events import (
 from cascade_nb.flights import Flights, Landing, Lead, leading
 from cascade_nb.loop import from_guest, in_thread, pause
 from cascade_nb.policies.adapted import NoLock, as_task_policy
-from cascade_nb.protocols import CachePolicy, Executor, Lock, StateBackend, TaskPolicy
+from cascade_nb.protocols import CachePolicy, Executor, Flushes, Lock, StateBackend, TaskPolicy
 from cascade_nb.records import Entry, Reads
 from cascade_nb.tasks import Bypass, Hit, Miss, Outcome, Report, Status, Task
 from cascade_nb.wording import ShortRepr
@@ -186,6 +186,12 @@ class Engine:
             lead.land(Landing.ABANDONED)
             raise
         return miss, lead
+
+    async def flush(self) -> None:
+        """Wait until what was stored so far has arrived in every store, or cannot for now."""
+        store = getattr(self.policy, "store", None)
+        if isinstance(store, Flushes):
+            await store.flush()
 
     async def lookup(
         self, task: Task, policy: TaskPolicy, miss: Miss | None = None

@@ -25,7 +25,7 @@ FLOORS: dict[str, int] = {
             "backends",
             "policies executors",
             "calls flights execution",
-            "config catalog",
+            "stores config catalog",
             "binding streams decorator notebook cli",
             "__init__ __main__",
         )
@@ -35,6 +35,7 @@ FLOORS: dict[str, int] = {
 # Rooms that may import another one of their own floor; all others may not.
 NEIGHBOURS: dict[str, str] = {
     "execution": "calls flights",
+    "config": "stores",
     "decorator": "binding streams",
     "__main__": "__init__",
 }

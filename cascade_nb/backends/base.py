@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import libipld
 
@@ -37,6 +37,10 @@ class ValueFace(KeepsBytes):
     Foreign or damaged bytes are a None and never executed. With a dead medium `get` is None and
     `set` stores nothing, with one warning.
     """
+
+    # Whether it is reached over a network, and whether it outlives this process by itself.
+    remote: ClassVar[bool] = False
+    lasting: ClassVar[bool] = False
 
     async def get(self, key: str) -> Any | None:
         """The value stored under `key`, or None (which a stored None is, too).

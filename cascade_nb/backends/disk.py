@@ -50,6 +50,8 @@ class DiskCacheBackend(ValueFace):
             disk's last tenth is touched, the least recently used results go, each as a whole.
     """
 
+    lasting = True
+
     def __init__(self, path: str | os.PathLike[str], *, size: int | str = "20GB") -> None:
         self.path = _checked_path(path)
         self.limit = parse_size(size)
