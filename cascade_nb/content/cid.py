@@ -10,7 +10,8 @@ import hashlib
 
 import libipld
 
-from cascade_nb.errors import ConfigurationError
+from cascade_nb.content import varints
+from cascade_nb.errors import ConfigurationError, IntegrityError
 from cascade_nb.protocols import Bytes
 
 RAW = 0x55
@@ -18,6 +19,8 @@ DAG_PB = 0x70
 DAG_CBOR = 0x71
 
 _SHA2_256 = b"\x12\x20"
+_IDENTITY = 0x00
+_LONGEST_DIGEST = 128
 _PREFIXES = ("ipfs://", "/ipfs/")
 _V0_LENGTH = 46
 
@@ -63,13 +66,69 @@ def normal(text: str) -> str:
 
 def codec_of(binary: bytes) -> int:
     """The multicodec of a binary CID of version 1, such as `RAW`."""
-    codec = shift = 0
-    for byte in binary[1:]:
-        codec |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            break
-        shift += 7
-    return codec
+    return varints.decode(binary, 1)[0]
+
+
+def read(data: Bytes, at: int = 0) -> tuple[bytes, int]:
+    """The binary CID at `at` in `data`, and where it ends; one of version 0 as its version 1.
+
+    Raises:
+        EndError: the data ends before the CID does.
+        IntegrityError: there is none of version 0 or 1.
+    """
+    if data[at : at + 2] == _SHA2_256:
+        return bytes((1, DAG_PB)) + _cut(data, at, at + 34), at + 34
+    version, end = varints.decode(data, at)
+    if version != 1:
+        raise IntegrityError(f"no CID: its version would be {version}")
+    _, end = varints.decode(data, end)
+    _, end = varints.decode(data, end)
+    size, end = varints.decode(data, end)
+    if size > _LONGEST_DIGEST:
+        raise IntegrityError(f"no CID: its digest would have {size} bytes")
+    return _cut(data, at, end + size), end + size
+
+
+def read_all(data: Bytes) -> bytes:
+    """The binary CID that `data` is; raises `IntegrityError` where it is none, or more."""
+    binary, end = read(data)
+    if end != len(data):
+        raise IntegrityError("no CID: bytes follow it")
+    return binary
+
+
+def inlined(binary: bytes) -> bytes | None:
+    """The block that a CID of version 1 holds in itself (identity); None where it is a hash.
+
+    Raises:
+        IntegrityError: it is neither a SHA2-256 nor an identity of at most 128 bytes: no other
+            proves its block.
+    """
+    _, at = varints.decode(binary, 1)
+    if binary.startswith(_SHA2_256, at) and len(binary) == at + 34:
+        return None
+    function, at = varints.decode(binary, at)
+    _, at = varints.decode(binary, at)
+    if function != _IDENTITY:
+        raise IntegrityError(f"{shown(binary)} has a hash (0x{function:x}) that is not accepted")
+    if len(binary) - at > _LONGEST_DIGEST:
+        raise IntegrityError(f"{shown(binary)} holds more than {_LONGEST_DIGEST} bytes in itself")
+    return binary[at:]
+
+
+def shown(binary: bytes) -> str:
+    """The text of a binary CID for a message, whatever it is."""
+    try:
+        text = to_text(binary)
+    except ConfigurationError:
+        text = binary.hex()
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _cut(data: Bytes, start: int, end: int) -> bytes:
+    if len(data) < end:
+        raise varints.EndError("it ends inside of a CID")
+    return bytes(data[start:end])
 
 
 def sha2_256_cid(codec: int, digest: bytes) -> bytes:

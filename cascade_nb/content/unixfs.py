@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cascade_nb.content.cid import DAG_PB, RAW, sha2_256_cid, to_text
+from cascade_nb.content.varints import encode as varint
 from cascade_nb.protocols import Bytes
 
 
@@ -121,10 +122,10 @@ def _leaf(chunk: list[memoryview], profile: Profile) -> tuple[_Child, _Parts]:
     if profile.raw_leaves:
         block: _Parts = [*chunk] or [b""]
         return _Child(_block_cid(RAW, block, profile), size, size), block
-    data_head = b"\x08\x02" + (b"\x12" + _varint(size) if size else b"")
-    data_tail = b"\x18" + _varint(size)
+    data_head = b"\x08\x02" + (b"\x12" + varint(size) if size else b"")
+    data_tail = b"\x18" + varint(size)
     data_size = len(data_head) + size + len(data_tail)
-    block = [b"\x0a" + _varint(data_size) + data_head, *chunk, data_tail]
+    block = [b"\x0a" + varint(data_size) + data_head, *chunk, data_tail]
     tree_size = sum(len(part) for part in block)
     return _Child(_block_cid(DAG_PB, block, profile), tree_size, size), block
 
@@ -133,14 +134,14 @@ def _node(children: list[_Child], profile: Profile) -> tuple[_Child, _Parts]:
     encoded = bytearray()
     for child in children:
         link = (
-            b"\x0a" + _varint(len(child.cid)) + child.cid
-            + b"\x12\x00\x18" + _varint(child.tree_size)
+            b"\x0a" + varint(len(child.cid)) + child.cid
+            + b"\x12\x00\x18" + varint(child.tree_size)
         )  # fmt: skip
-        encoded += b"\x12" + _varint(len(link)) + link
+        encoded += b"\x12" + varint(len(link)) + link
     file_size = sum(child.file_size for child in children)
-    data = b"\x08\x02\x18" + _varint(file_size)
-    data += b"".join(b"\x20" + _varint(child.file_size) for child in children)
-    encoded += b"\x0a" + _varint(len(data)) + data
+    data = b"\x08\x02\x18" + varint(file_size)
+    data += b"".join(b"\x20" + varint(child.file_size) for child in children)
+    encoded += b"\x0a" + varint(len(data)) + data
     block: _Parts = [bytes(encoded)]
     tree_size = len(encoded) + sum(child.tree_size for child in children)
     return _Child(_block_cid(DAG_PB, block, profile), tree_size, file_size), block
@@ -152,12 +153,3 @@ def _block_cid(codec: int, block: _Parts, profile: Profile) -> bytes:
         digest.update(part)
     cid = sha2_256_cid(codec, digest.digest())
     return cid if profile.cid_version else cid[2:]
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)

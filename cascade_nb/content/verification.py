@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import hashlib
 
-from cascade_nb.content.cid import DAG_CBOR, DAG_PB, RAW, codec_of, parse, sha2_256_cid, to_text
+from cascade_nb.content.cid import (
+    DAG_CBOR,
+    DAG_PB,
+    RAW,
+    codec_of,
+    inlined,
+    parse,
+    sha2_256_cid,
+    shown,
+    to_text,
+)
 from cascade_nb.content.unixfs import file_cid
+from cascade_nb.errors import IntegrityError
 from cascade_nb.protocols import Bytes
 
 
@@ -20,3 +31,15 @@ def verify(cid: str, data: Bytes) -> bool:
     if codec in (RAW, DAG_CBOR):
         return binary == sha2_256_cid(codec, hashlib.sha256(data).digest())
     return codec == DAG_PB and to_text(binary) == file_cid([data])
+
+
+def check_block(cid: bytes, block: Bytes) -> None:
+    """Raise `IntegrityError` unless `block` is the one that the binary CID of version 1 names.
+
+    Hashes are SHA2-256, or the block itself up to 128 bytes; the rest is refused.
+    """
+    within = inlined(cid)
+    if within is None:
+        within, block = cid[-32:], hashlib.sha256(block).digest()
+    if within != block:
+        raise IntegrityError(f"a block is not what its CID {shown(cid)} says")
