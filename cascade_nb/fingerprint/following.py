@@ -48,7 +48,8 @@ class Reached(NamedTuple):
     whole), "global", "closure", "default", "attribute" (values), "absent" (nothing has that name
     now), "name" (installed code; the value is its dotted name), "distribution" (the value is
     its version), "environment" (the value is a str, or None). `place` tells where the thing lies,
-    equal for two names of one variable; None where that does not matter.
+    equal for two names of one variable; None where that does not matter. `defaults` are those of an
+    installed function, which can be changed in place.
     """
 
     label: str
@@ -57,6 +58,7 @@ class Reached(NamedTuple):
     place: tuple[Any, ...] | None = None
     line: int = 0
     call: CallForm = CallForm.OTHER
+    defaults: str = ""
 
 
 class reading:  # noqa: N801 - a context manager, and quicker than one made of a generator
@@ -113,6 +115,34 @@ def users_facts(function: FunctionType) -> CodeFacts | None:
     if not code.co_filename.startswith("<"):
         _users[id(code)] = (code, facts)
     return facts
+
+
+# By id, and holding the function: its defaults as they were last seen, and their text.
+_defaults: dict[int, tuple[Any, Any, Any, str]] = {}
+
+
+def defaults_of(value: Any) -> str:
+    """The plain defaults of an installed function as a text; of others, their types."""
+    if type(value) is not FunctionType or not (value.__defaults__ or value.__kwdefaults__):
+        return ""
+    known = _defaults.get(id(value))
+    keywords = value.__kwdefaults__
+    if known is not None and known[1] is value.__defaults__ and _are(known[2], keywords):
+        return known[3]
+    items = [*enumerate(value.__defaults__ or ()), *sorted((keywords or {}).items())]
+    shown = " ".join(
+        f"{name}={item!r}" if type(item) in _SCALARS else f"{name}:{type(item).__qualname__}"
+        for name, item in items
+    )
+    _defaults[id(value)] = (value, value.__defaults__, keywords and dict(keywords), f" {shown}")
+    return f" {shown}"
+
+
+def _are(known: dict[str, Any] | None, now: dict[str, Any] | None) -> bool:
+    """Whether both hold the very same values."""
+    if not known or not now:
+        return not known and not now
+    return known.keys() == now.keys() and all(now[name] is item for name, item in known.items())
 
 
 class Found:
@@ -271,7 +301,10 @@ class Found:
             known = f"{known}.{attribute}"
         if known == "os.getenv" and name.rpartition(".")[2] != "getenv":
             known = "os.getenv renamed"
-        self.items.append(Reached(f"name {name}", "name", known, None, use.line, use.call))
+        defaults = defaults_of(value)
+        self.items.append(
+            Reached(f"name {name}", "name", known, None, use.line, use.call, defaults)
+        )
 
     def _compiled(self, module_name: str) -> None:
         """An extension module of the user's counts by its file."""
@@ -326,7 +359,10 @@ class Found:
         known = ".".join((owner.__name__, *attributes[index - 1 :]))
         # What a lazy module has not loaded yet counts by the same name before and after.
         label = f"name {'.'.join((display or use.root, *attributes))}"
-        self.items.append(Reached(label, "name", known, None, use.line, use.call))
+        # Nor are the defaults known of a function that is not loaded yet.
+        lazy = use.imported or index > 1 or "__getattr__" in vars(owner)
+        defaults = "" if lazy else defaults_of(value)
+        self.items.append(Reached(label, "name", known, None, use.line, use.call, defaults))
 
     def _is_patched(self, value: Any) -> bool:
         """Whether what lies in an installed module is the user's."""

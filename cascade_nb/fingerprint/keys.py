@@ -275,6 +275,7 @@ class _Assembly:
             target = item.value
             self.packages.add(target.partition(".")[0])
             self._name(item)
+            target += item.defaults
         elif kind == "distribution":
             self.packages |= origin.packages_of(item.label)
             self.parts[f"distribution {item.label}"] = _text_digest(item.value)

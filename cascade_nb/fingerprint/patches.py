@@ -9,7 +9,7 @@ Nothing tells that a class has changed, so for each key the classes are looked a
 as many attributes as before, and whether the attributes whose names the code uses are the same.
 That a method was replaced which only the package itself calls is seen by a thorough look alone.
 Every cell's key has one, and every call's too, but where calls follow each other so closely that
-looks would take more than a tenth of the time; then one is missed out here and there.
+looks would take more than a twentieth of the time; then one is missed out here and there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from cascade_nb.fingerprint.origin import Owner
 from cascade_nb.fingerprint.ownership import FOLLOWED_KINDS, inside, is_mock, owner_of_function
 
 _HEAP_TYPE, _IMMUTABLE_TYPE = 1 << 9, 1 << 8
-_SHARE = 0.1  # of the time that thorough looks may take in the long run
+_SHARE = 0.05  # of the time that thorough looks may take in the long run
 _IN_HAND = 0.02  # seconds that they may take at once
 _DEPTH = 4  # of wrappers around a function of the user's
 

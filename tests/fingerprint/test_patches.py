@@ -286,5 +286,15 @@ def test_looks_take_no_more_than_their_share() -> None:
     package = patches._packages["json"]
     package._looked, package._in_hand = 10.0, 0.0
     assert not package._can_afford(10.0)
-    assert package._can_afford(10.5)
+    assert package._can_afford(11.0)
     assert package._in_hand == patches._IN_HAND
+
+
+@pytest.mark.parametrize("source", ["json.dumps(x)", "dumps(x)"])
+def test_defaults_of_installed_functions_count(source: str) -> None:
+    text = f"import json\nfrom json import dumps\ndef f(x):\n    return {source}"
+    before = key(text, x=[1])
+    assert json.dumps.__kwdefaults__ is not None
+    with mock.patch.dict(json.dumps.__kwdefaults__, {"indent": 2}):
+        assert key(text, x=[1]).digest != before.digest
+    assert key(text, x=[1]).digest == before.digest
