@@ -9,12 +9,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cascade_nb import provenance
 from cascade_nb.content import cid as cids
-from cascade_nb.errors import ConfigurationError, IntegrityError
+from cascade_nb.errors import ConfigurationError
 from cascade_nb.policies.shelf import entry_of
 from cascade_nb.protocols import Forgets, Lists
-from cascade_nb.provenance.secret import unseal
-from cascade_nb.records import Entry, Record
+from cascade_nb.provenance import Origin
+from cascade_nb.records import Entry
 from cascade_nb.units import human_seconds, human_size
 from cascade_nb.wording import one_line, plural, short_cid, text_table
 
@@ -22,6 +23,8 @@ from cascade_nb.wording import one_line, plural, short_cid, text_table
 _SHORTEST_KEY = 4
 _SHORTEST_CID = 8
 _SHOWN_CANDIDATES = 5
+# Beside the records of results, a shelf keeps those that were brought here under their own CIDs.
+_ADOPTED = "record:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,28 +50,54 @@ class Stats:
     kinds: Mapping[str, Share] = field(default_factory=dict)
 
 
-async def list_entries(store: object) -> list[Entry]:
-    """The results in `store` that this user would be served, newest first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One record in a store: the key it lies under, what people see of it, and whose it is."""
 
-    Records that are damaged, expired or not the user's own are left out.
+    place: str
+    entry: Entry
+    origin: Origin
+
+    @property
+    def trusted(self) -> bool:
+        """Whether this user would be served it."""
+        return self.origin.data and (self.origin.code or not self.entry.needs_code)
+
+
+async def list_rows(store: object) -> list[Row]:
+    """The records in `store`, newest first; each once for each key that it lies under.
+
+    What is damaged, expired, or lies under a key that is not its own is left out.
 
     Raises:
         ConfigurationError: the store cannot be listed.
         BackendError: the store cannot be read.
     """
     now = time.time()
-    entries = []
-    async for key, envelope in _lists(store).records():
-        data = unseal(envelope)
-        if data is None:
+    rows = []
+    async for place, envelope in _lists(store).records():
+        judged = provenance.judge(envelope)
+        if judged is None or judged[0].expired(now):
             continue
-        try:
-            record = Record.from_bytes(data)
-        except IntegrityError:
-            continue
-        if record.key == key and not record.expired(now):
-            entries.append(entry_of(record))
-    return entries
+        record, origin = judged
+        entry = entry_of(record)
+        if place in (record.key, _ADOPTED + entry.record_cid):
+            rows.append(Row(place=place, entry=entry, origin=origin))
+    return rows
+
+
+async def list_entries(store: object) -> list[Entry]:
+    """The results in `store` that this user would be served, newest first.
+
+    Records that are damaged, expired or of nobody whom the user trusts are left out. Raises what
+    `list_rows` raises.
+    """
+    return _entries(row for row in await list_rows(store) if row.trusted)
+
+
+def _entries(rows: Iterable[Row]) -> list[Entry]:
+    """The entries of `rows`, each once: an adopted record lies under its own CID, too."""
+    return list({row.entry.record_cid: row.entry for row in rows}.values())
 
 
 async def find(store: object, wanted: str) -> list[Entry]:
@@ -83,7 +112,21 @@ async def find(store: object, wanted: str) -> list[Entry]:
         ConfigurationError: nothing goes by this, or a beginning fits more than one.
         BackendError: the store cannot be read.
     """
-    return choose(await list_entries(store), wanted)
+    return _choose_rows(await list_rows(store), wanted)
+
+
+def _choose_rows(rows: Collection[Row], wanted: str) -> list[Entry]:
+    """What `wanted` names among the trusted, else among all: a CID is a CID, whoever signed."""
+    trusted, every = _entries(row for row in rows if row.trusted), _entries(rows)
+    try:
+        return choose(trusted, wanted)
+    except ConfigurationError:
+        if len(every) == len(trusted):
+            raise
+    try:
+        return choose(every, wanted)
+    except ConfigurationError:
+        return choose(trusted, wanted)
 
 
 def choose(entries: Collection[Entry], wanted: str) -> list[Entry]:
@@ -119,7 +162,14 @@ async def forget(store: object, wanted: str) -> list[Entry]:
     """Remove the results that `wanted` names, as for `find`; gives those that were removed."""
     if not isinstance(store, Forgets):
         raise ConfigurationError(f"nothing can be removed from {describe(store)}")
-    return [entry for entry in await find(store, wanted) if await store.delete_record(entry.key)]
+    rows = await list_rows(store)
+    unwanted = {entry.record_cid: entry for entry in _choose_rows(rows, wanted)}
+    removed = {
+        row.entry.record_cid
+        for row in rows
+        if row.entry.record_cid in unwanted and await store.delete_record(row.place)
+    }
+    return [entry for cid, entry in unwanted.items() if cid in removed]
 
 
 async def clear(store: object) -> int:

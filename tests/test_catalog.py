@@ -7,7 +7,8 @@ from cascade_nb import catalog
 from cascade_nb.backends.disk import DiskCacheBackend
 from cascade_nb.backends.memory import InMemoryCacheBackend
 from cascade_nb.errors import ConfigurationError
-from cascade_nb.provenance.secret import seal
+from cascade_nb.policies.shelf import entry_of
+from cascade_nb.provenance import distrust, seal, seal_imported, sign_record, trust, whoami
 from tests.shelf import Shelf, make_entry, make_record
 
 
@@ -23,6 +24,61 @@ async def test_entries_are_what_the_user_would_be_served():
     assert await catalog.list_entries(shelf) == [
         make_entry("good", ttl=86400.0, created=good.created)
     ]
+
+
+def put_by_somebody_else(shelf, record, monkeypatch, home, *, adopted=False):
+    """Lay a record on `shelf` signed by the user of another home; gives it and their key."""
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("JUPYTER_DATA_DIR", str(home))
+        signed, key = sign_record(record), whoami()
+        sealed = seal(signed.to_bytes())
+    if adopted:
+        shelf.envelopes[f"record:{entry_of(signed).record_cid}"] = seal_imported(signed.to_bytes())
+    shelf.envelopes[signed.key] = sealed
+    return entry_of(signed), key
+
+
+async def test_results_of_others_are_listed_once_they_are_trusted(monkeypatch, tmp_path):
+    shelf = Shelf(make_record("mine"))
+    theirs, key = put_by_somebody_else(shelf, make_record("theirs"), monkeypatch, tmp_path)
+    assert [entry.name for entry in await catalog.list_entries(shelf)] == ["mine"]
+    assert await catalog.find(shelf, theirs.record_cid) == [theirs]
+    trust(key)
+    assert theirs in await catalog.list_entries(shelf)
+    distrust(key)
+    assert theirs not in await catalog.list_entries(shelf)
+
+
+async def test_code_of_others_is_listed_where_they_may_run_it(monkeypatch, tmp_path):
+    shelf = Shelf()
+    record = make_record("model", needs_code=True)
+    theirs, key = put_by_somebody_else(shelf, record, monkeypatch, tmp_path)
+    trust(key)
+    assert await catalog.list_entries(shelf) == []
+    trust(key, code=True)
+    assert await catalog.list_entries(shelf) == [theirs]
+
+
+async def test_an_adopted_record_is_one_entry_and_forgotten_from_both_places(monkeypatch, tmp_path):
+    shelf = Shelf(make_record("mine"))
+    theirs, key = put_by_somebody_else(
+        shelf, make_record("theirs"), monkeypatch, tmp_path, adopted=True
+    )
+    trust(key)
+    assert (await catalog.list_entries(shelf)).count(theirs) == 1
+    assert await catalog.forget(shelf, "theirs") == [theirs]
+    assert list(shelf.envelopes) == [make_record("mine").key]
+
+
+async def test_forgetting_an_adopted_record_leaves_ones_own_under_the_same_key(
+    monkeypatch, tmp_path
+):
+    mine = make_record("fit")
+    shelf = Shelf()
+    theirs, _ = put_by_somebody_else(shelf, make_record("fit"), monkeypatch, tmp_path, adopted=True)
+    shelf.envelopes[mine.key] = seal(mine.to_bytes())
+    assert await catalog.forget(shelf, theirs.record_cid) == [theirs]
+    assert list(shelf.envelopes) == [mine.key]
 
 
 async def test_find_by_name_gives_all_of_that_name():
