@@ -9,6 +9,8 @@ import pytest
 from cascade_nb.backends.disk import DiskCacheBackend
 from cascade_nb.backends.memory import InMemoryCacheBackend
 from cascade_nb.backends.plain import as_store
+from cascade_nb.backends.redis import RedisCacheBackend
+from tests.servers.redis import RedisServer, redis_server
 
 
 class DictBackend:
@@ -36,19 +38,43 @@ def disk(folder: Path) -> Iterator[DiskCacheBackend]:
     backend.close()
 
 
-@pytest.fixture(params=["memory", "disk"])
+@pytest.fixture(scope="session")
+def session_redis() -> Iterator[RedisServer]:
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_here(session_redis: RedisServer) -> RedisServer:
+    """A Redis server, empty."""
+    with session_redis.client() as client:
+        client.flushall()
+    return session_redis
+
+
+@pytest.fixture
+def redis_store(redis_here: RedisServer) -> RedisCacheBackend:
+    return RedisCacheBackend(redis_here.client(decode_responses=True))
+
+
+@pytest.fixture
+def redis_asyncio_store(redis_here: RedisServer) -> RedisCacheBackend:
+    return RedisCacheBackend(redis_here.asyncio_client())
+
+
+@pytest.fixture(params=["memory", "disk", "redis_store", "redis_asyncio_store"])
 def backend(request: pytest.FixtureRequest) -> Any:
-    """Each backend of ours; it has both faces and all optional protocols."""
+    """Each backend of ours; it has both faces and the optional protocols."""
     if request.param == "memory":
         return InMemoryCacheBackend()
-    return request.getfixturevalue("disk")
+    return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["memory", "disk", "plain"])
+@pytest.fixture(params=["memory", "disk", "plain", "redis_store", "redis_asyncio_store"])
 def store(request: pytest.FixtureRequest) -> Any:
     """Each inner face."""
     if request.param == "memory":
         return InMemoryCacheBackend()
     if request.param == "plain":
         return as_store(DictBackend())
-    return request.getfixturevalue("disk")
+    return request.getfixturevalue(request.param)
