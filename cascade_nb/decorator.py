@@ -21,12 +21,18 @@ from cascade_nb.calls import Call, calls_in, settle, with_values
 from cascade_nb.errors import ConfigurationError, FingerprintError
 from cascade_nb.execution import Engine, Run, running_engine
 from cascade_nb.fingerprint.keys import code_digest, reads_digest
-from cascade_nb.loop import on_loop, run_sync
+from cascade_nb.loop import here, on_loop, run_sync
 from cascade_nb.policies.adapted import as_task_policy
 from cascade_nb.policies.task_keys import key_of
 from cascade_nb.protocols import CachePolicy, Inspects, TaskPolicy
 from cascade_nb.records import Entry
-from cascade_nb.streams import Stream, replay_or_record, replay_or_record_async
+from cascade_nb.streams import (
+    Stream,
+    exhausted,
+    exhausted_async,
+    replay_or_record,
+    replay_or_record_async,
+)
 from cascade_nb.tasks import Explanation, Options, Report, Retry, Status, Task, TaskKind
 from cascade_nb.units import parse_duration
 
@@ -257,10 +263,18 @@ class CachedGenerator(Cached[P, T]):
         """Not for generators: iterate over the call instead."""
         raise TypeError(f"{self._name} is a generator function: iterate over its call")
 
-    def _stream(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Stream, Task]:
+    async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run the body to its end and store what it yields; gives a generator of that."""
+        stream, task = self._stream(self._self + args, kwargs, refresh=True)
+        generator: Any = await here(lambda: exhausted(replay_or_record(stream, task.call)))
+        return generator  # type: ignore[no-any-return]
+
+    def _stream(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], refresh: bool = False
+    ) -> tuple[Stream, Task]:
         engine = self._engine()
         run_sync(on_loop(settle(calls))) if (calls := calls_in(args, kwargs)) else None
-        task = self._task(with_values(args), with_values(kwargs))
+        task = self._task(with_values(args), with_values(kwargs), refresh)
         policy = self._policy if self._policy is not None else engine.task_policy
         return Stream(engine, policy, task, on_report=self.stats.count), task
 
@@ -272,6 +286,12 @@ class CachedAsyncGenerator(CachedGenerator[P, T]):
         """The async generator; it is looked up when it is first asked for an item."""
         stream, task = self._stream(self._self + args, kwargs)
         generator: Any = replay_or_record_async(stream, task.call)
+        return generator  # type: ignore[no-any-return]
+
+    async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run the body to its end and store what it yields; gives an async generator of that."""
+        stream, task = self._stream(self._self + args, kwargs, refresh=True)
+        generator: Any = await exhausted_async(replay_or_record_async(stream, task.call))
         return generator  # type: ignore[no-any-return]
 
 

@@ -121,7 +121,8 @@ class Stream:
             saved = verdict.entry.seconds if verdict.entry is not None else 0.0
             files.inherit(verdict.reads)
             await self._finish(
-                self._report(Status.HIT, entry=verdict.entry, saved=saved), "Succeeded"
+                self._report(Status.HIT, entry=verdict.entry, saved=saved, signer=verdict.signer),
+                "Succeeded",
             )
             items, returned = verdict.value
             return items, returned
@@ -231,6 +232,7 @@ class Stream:
         entry: Entry | None = None,
         seconds: float = 0.0,
         saved: float = 0.0,
+        signer: str = "",
     ) -> Report:
         return Report(
             task_id=self._task.id,
@@ -241,6 +243,7 @@ class Stream:
             entry=entry,
             seconds=seconds,
             saved=saved,
+            signer=signer,
         )
 
     async def _finish(self, report: Report, final: FinalStatus) -> None:
@@ -355,6 +358,32 @@ async def replay_or_record_async(
                     source = body()
                     for _ in range(place):
                         await anext(source, None)
+
+
+def exhausted(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Step `generator` to its end now; a generator of what it gave."""
+    items: list[Any] = []
+    while True:
+        try:
+            items.append(next(generator))
+        except StopIteration as stop:
+            return _given(items, stop.value)
+
+
+async def exhausted_async(generator: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
+    """As `exhausted`, of an async generator."""
+    items = [item async for item in generator]
+    return _given_async(items)
+
+
+def _given(items: list[Any], returned: Any) -> Generator[Any, Any, Any]:
+    yield from items
+    return returned
+
+
+async def _given_async(items: list[Any]) -> AsyncGenerator[Any, Any]:
+    for item in items:
+        yield item
 
 
 def _step(

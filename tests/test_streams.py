@@ -470,3 +470,32 @@ def test_a_forked_child_does_not_wait_for_what_only_its_parent_can_do(store: Pat
     """
     said = ["asks", "run", "asks", "run", "miss", "[0, 1, 2]", "miss", "[1, 2]"]
     assert ended(start(forking, store, "forks", "0")) == said
+
+
+async def test_refresh_runs_the_body_to_its_end_and_stores_what_it_yields() -> None:
+    runs = []
+
+    @cached(ignore=["runs"])
+    def plain(n: int) -> Any:
+        runs.append("plain")
+        yield from range(n)
+        return "end"
+
+    @cached(ignore=["runs"])
+    async def asynchronous(n: int) -> Any:
+        runs.append("async")
+        for i in range(n):
+            yield i
+
+    assert list(plain(3)) == [0, 1, 2]
+    again = await plain.refresh(3)
+    assert runs == ["plain", "plain"]
+    assert [next(again), next(again), next(again)] == [0, 1, 2]
+    with pytest.raises(StopIteration) as stopped:
+        next(again)
+    assert stopped.value.value == "end"
+    assert list(plain(3)) == [0, 1, 2]
+    assert [i async for i in await asynchronous.refresh(2)] == [0, 1]
+    assert [i async for i in asynchronous(2)] == [0, 1]
+    assert runs == ["plain", "plain", "async"]
+    assert (plain.stats.misses, plain.stats.hits) == (2, 1)

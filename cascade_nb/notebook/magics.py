@@ -177,7 +177,7 @@ def parse_wishes(line: str) -> tuple[Wishes, bool]:
             outputs=None if given.outputs is None else tuple(_names("outputs", given.outputs)),
             replays=not given.no_replay,
             options=Options(
-                ttl=None if given.ttl is None else parse_duration(given.ttl),
+                ttl=None if given.ttl is None else parse_duration(_number_or_text(given.ttl)),
                 ignore=frozenset(_names("ignore", given.ignore or "")),
                 version=given.version,
                 reads=tuple(given.reads or ()),
@@ -196,6 +196,14 @@ def _words(line: str) -> list[str]:
     reader = shlex.shlex(line, posix=True)
     reader.whitespace_split, reader.escape, reader.commenters = True, "", ""
     return list(reader)
+
+
+def _number_or_text(text: str) -> float | str:
+    """A bare number on the line is one, as it is in Python."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _names(option: str, text: str) -> list[str]:

@@ -281,6 +281,13 @@ def test_a_bad_option_is_one_line_and_nothing_runs(kernel: Kernel, line: str, wo
     assert output["text"].count("\n") == 1
 
 
+def test_a_ttl_is_seconds_or_has_a_unit(kernel: Kernel) -> None:
+    for ttl in ("90", "1.5", "12h"):
+        kernel.run(f"%%cascade -n ttl --ttl {ttl} --refresh\nz = 1")
+        kernel.run("%cascade show ttl")
+        assert kernel.run(f"%%cascade -n ttl --ttl {ttl}\nz = 1").badge == "hit"
+
+
 def test_nothing_in_the_line_is_expanded(kernel: Kernel) -> None:
     kernel.run("x = 5")
     assert " · {x} $x · " in kernel.run("%%cascade --name '{x} $x'\ny = 1").badge_text
