@@ -37,6 +37,7 @@ _HOMES = {
     "LocalExecutor": "executors.local",
     "MessageBus": "events",
     "NoCache": "policies.none",
+    "RedisCacheBackend": "backends.redis",
     "Report": "tasks",
     "Retry": "tasks",
     "RunFinished": "events",
@@ -80,6 +81,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from cascade_nb.backends.disk import DiskCacheBackend as DiskCacheBackend
     from cascade_nb.backends.memory import InMemoryCacheBackend as InMemoryCacheBackend
+    from cascade_nb.backends.redis import RedisCacheBackend as RedisCacheBackend
     from cascade_nb.backends.state import InMemoryStateBackend as InMemoryStateBackend
     from cascade_nb.backends.tiered import TieredCacheBackend as TieredCacheBackend
     from cascade_nb.calls import Call as Call

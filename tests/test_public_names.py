@@ -19,7 +19,7 @@ PUBLIC = frozenset(
     configure engine
     trust distrust whoami
     CacheBackend CachePolicy Executor StateBackend
-    InMemoryCacheBackend DiskCacheBackend InMemoryStateBackend TieredCacheBackend
+    InMemoryCacheBackend DiskCacheBackend InMemoryStateBackend TieredCacheBackend RedisCacheBackend
     ContentCachePolicy FileExistenceCache NoCache Hit
     Engine LocalExecutor
     MessageBus Event RunStarted RunFinished TaskEvent TaskSkipped
