@@ -83,7 +83,7 @@ class Record:
         """Whether `ttl` has passed at `now`, or the record claims to come from the future."""
         if self.ttl is None:
             return False
-        return not self.created - _CLOCK_SKEW <= now < self.created + self.ttl
+        return not self.created - CLOCK_SKEW <= now < self.created + self.ttl
 
     def signed_bytes(self) -> bytes:
         """What the signature covers: the canonical encoding of every other field."""
@@ -214,7 +214,7 @@ def _check_types(tree: dict[str, Any]) -> None:
 
 
 # Clocks of two machines may differ by this many seconds before a record counts as from the future.
-_CLOCK_SKEW = 300.0
+CLOCK_SKEW = 300.0
 
 
 def _encode(tree: dict[str, Any]) -> bytes:

@@ -87,6 +87,7 @@ def as_data(report: Report) -> dict[str, Any]:
         "size": entry.size if entry else None,
         "seconds": report.seconds,
         "saved": report.saved,
+        "signer": report.signer,
     }
 
 
@@ -95,6 +96,8 @@ def _said(report: Report) -> tuple[str, str, str, list[str]]:
     entry = shown_entry(report)
     facts = [human_size(entry.size)] if entry else []
     facts.append(time_spent(report.status, seconds=report.seconds, saved=report.saved))
+    if report.signer:
+        facts.append(f"from {one_line(report.signer, 120)}")
     if report.reason and report.status is not Status.HIT:
         facts.append(one_line(report.reason))
     return report.status.value, one_line(report.name, 60), entry.cid if entry else "", facts

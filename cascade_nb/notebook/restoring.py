@@ -13,7 +13,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from cascade_nb.errors import FingerprintError
+from cascade_nb.errors import FingerprintError, UntrustedError
 from cascade_nb.fingerprint.cells import CellCode
 from cascade_nb.fingerprint.values import fingerprint
 from cascade_nb.notebook import effects
@@ -25,6 +25,7 @@ from cascade_nb.notebook.bindings import (
 )
 from cascade_nb.notebook.body import Body
 from cascade_nb.notebook.closed_files import closed_file
+from cascade_nb.notebook.data_only import names_beyond, overstepped
 from cascade_nb.notebook.in_place import Graft
 from cascade_nb.tasks import CellResult
 
@@ -47,13 +48,24 @@ class Restoration:
         self._body = body
         self._seeded = seeded
         self._seeds = seeds
+        self._trusted = True
         self._before: dict[str, Any] | None = None
         self._waiting: list[ast.stmt] = []
         self.values: list[Any] = []
         self.done = False
 
-    def prepare(self, recorded: Mapping[str, Any]) -> str:
-        """Run the definitions, given the effects of the stored result."""
+    def prepare(self, recorded: Mapping[str, Any], *, code: bool = True) -> str:
+        """Run the definitions, given the effects of the stored result.
+
+        Raises:
+            UntrustedError: they could steer what runs here, and no `code` of the signer's may run.
+        """
+        self._trusted = code
+        if not code:
+            puts = self._seeded or self._seeds
+            beyond = overstepped(self._code, recorded, puts_generators=puts)
+            if beyond:
+                raise UntrustedError(beyond)
         plan = recorded["names"]
         reason = effects.refused(recorded["session"], seeded=self._seeded)
         reason = reason or self._doubted(plan["unsure"])
@@ -138,6 +150,9 @@ class Restoration:
     def _bind(self, plan: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:
         shown = set(shown_names(plan["shown"]))
         names = {n: v for n, v in outputs.items() if n not in shown}
+        beyond = () if self._trusted else names_beyond(self._code, names)
+        if beyond:
+            return f"it binds {beyond[0]}, which its source does not"
         self._namespace.update(names)
         if self._waiting:
             self._define(self._waiting, may_wait=False)

@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from cascade_nb import __version__, files
@@ -14,10 +15,12 @@ from cascade_nb.backends.plain import as_store
 from cascade_nb.errors import (
     BackendError,
     CodecError,
+    ConfigurationError,
     ContentTooLargeError,
     FingerprintError,
     IntegrityError,
     StaleRiskWarning,
+    UntrustedError,
     logger,
     warn_once,
 )
@@ -43,6 +46,7 @@ from cascade_nb.policies.shelf import (
     ForeignRecordError,
     Shelf,
     sized,
+    untrusted_code,
 )
 from cascade_nb.policies.task_keys import bare_task, changed_inputs, key_of
 from cascade_nb.protocols import Bytes, CacheBackend, KeepsNotes, Lock, Locks
@@ -135,7 +139,7 @@ class ContentCachePolicy:
                 return Bypass(outcome.value.effects["bypass"])
             package = await _within_budget(_pack, task, outcome)
             entry = await self._shelf.put(self._record(task, key, outcome, package), package)
-        except (CodecError, FingerprintError, ContentTooLargeError) as error:
+        except (ConfigurationError, CodecError, FingerprintError, ContentTooLargeError) as error:
             warn_once(f"the result of {task.name} was not cached: {error}", ("keep", task.name))
             return Bypass(str(error))
         except BackendError as error:
@@ -204,18 +208,24 @@ class ContentCachePolicy:
             why = await _why_not(claim.record, task)
             if why:
                 return _miss(key, why)
-            value = await self._load(claim, task)
+            return await self._served(claim, task, key)
         except BackendError as error:
             return self._outage(error)
-        except CodecError as error:
-            return _miss(key, f"the stored result does not load here: {error}")
         except ForeignRecordError as error:
             return _miss(key, str(error))
         except IntegrityError as error:
             logger.warning("dropped a damaged result of %s: %s", task.name, error)
             await self._forget(key)
             return _miss(key, "the stored result was damaged")
-        return Hit(value, claim.entry, claim.record.reads)
+
+    async def _served(self, claim: Claim, task: Task, key: Key) -> Hit | Miss:
+        try:
+            value = await self._load(claim, task)
+        except CodecError as error:
+            return _miss(key, f"the stored result does not load here: {error}")
+        except UntrustedError as error:
+            return _miss(key, untrusted_code(claim, str(error)))
+        return Hit(value, claim.entry, claim.record.reads, claim.origin.signer)
 
     async def _load(self, claim: Claim, task: Task) -> Any:
         """The result that is claimed.
@@ -223,18 +233,19 @@ class ContentCachePolicy:
         Raises:
             IntegrityError: content is missing or is not what its CID says.
             CodecError: it does not decode in this session.
+            UntrustedError: it would run code, with which its signer is not trusted.
         """
-        record = claim.record
+        record, code = claim.record, claim.origin.code
         value = self._shelf.value(claim)
         if value is not NO_VALUE:
             return value
         data = await self._shelf.content(record.result, claim)
         if task.kind is TaskKind.FUNCTION:
-            value = await sized(record.size, unpack_value, data)
+            value = await sized(record.size, partial(unpack_value, data, code=code))
             self._shelf.keep_value(claim, value)
             return value
         parts = {cid: await self._shelf.content(cid, claim) for cid in contents_of_cell(data)}
-        return await _restored(task, record.size, data, parts)
+        return await _restored(task, record.size, data, parts, code=code)
 
     async def _forget(self, key: Key) -> bool:
         try:
@@ -332,17 +343,20 @@ async def _why_not(record: Record, task: Task) -> str:
     return ""
 
 
-async def _restored(task: Task, size: int, node: Bytes, parts: Mapping[str, Bytes]) -> CellResult:
+async def _restored(
+    task: Task, size: int, node: Bytes, parts: Mapping[str, Bytes], *, code: bool
+) -> CellResult:
     """A cell's result, back in the session: its definitions first, so that values find them.
 
     Raises:
         CodecError: it does not decode, or does not hold in this session.
+        UntrustedError: it would run code, and no `code` may run.
     """
     session = task.subject.restoration
-    why = await here(lambda: session.prepare(effects_of_cell(node, parts)))
+    why = await here(lambda: session.prepare(effects_of_cell(node, parts), code=code))
     if not why:
         try:
-            result = await sized(size, unpack_cell, node, parts, task.inputs)
+            result = await sized(size, partial(unpack_cell, node, parts, task.inputs, code=code))
         except BaseException:
             session.abandon()
             raise

@@ -18,6 +18,7 @@ from cascade_nb.content.cid import dag_cbor_cid, parse, to_text
 from cascade_nb.content.unixfs import file_cid
 from cascade_nb.errors import FingerprintError, IntegrityError
 from cascade_nb.fingerprint.values import fingerprint, shared_objects
+from cascade_nb.policies.reduction import reduced
 from cascade_nb.protocols import Bytes
 from cascade_nb.records import Output
 from cascade_nb.tasks import CellResult
@@ -68,9 +69,14 @@ def pack_value(value: Any, *, value_fingerprint: str | None = None) -> Package:
     )
 
 
-def unpack_value(data: Bytes) -> Any:
-    """Decode a function's value; raises `CodecError`."""
-    return codecs.decode(data, code=True, class_digest=fingerprint)
+def unpack_value(data: Bytes, *, code: bool = True) -> Any:
+    """Decode a function's value, for which code may run or not.
+
+    Raises:
+        CodecError: it does not decode.
+        UntrustedError: it would have to run code.
+    """
+    return codecs.decode(data, code=code, class_digest=fingerprint)
 
 
 def pack_cell(result: CellResult, inputs: Mapping[str, Any]) -> Package:
@@ -140,42 +146,86 @@ def contents_of_cell(node: Bytes) -> list[str]:
 
 def effects_of_cell(node: Bytes, contents: Mapping[str, Bytes]) -> Mapping[str, Any]:
     """What a cell did beside its outputs, read before these are decoded; raises as they do."""
-    data = contents[to_text(_node(node)["displays"])]
-    effects: Mapping[str, Any] = codecs.decode(data, code=False)[1]
-    return effects
+    return _put_out(_node(node), contents)[1]
 
 
 def unpack_cell(
-    node: Bytes, contents: Mapping[str, Bytes], inputs: Mapping[str, Any]
+    node: Bytes,
+    contents: Mapping[str, Bytes],
+    inputs: Mapping[str, Any],
+    *,
+    code: bool = True,
 ) -> CellResult:
     """Decode a cell's node and the contents that it links, in a session that has `inputs`.
 
+    Where no `code` may run, its recorded output is reduced to what can do no harm.
+
     Raises:
         CodecError, IntegrityError: something does not decode, or an input lacks a named part.
+        UntrustedError: it would have to run code.
     """
     tree = _node(node)
     parts = _parts_by_name(inputs)
     decoded = {
-        cid: codecs.decode(data, code=True, external=parts, class_digest=fingerprint)
+        cid: codecs.decode(data, code=code, external=parts, class_digest=fingerprint)
         for cid, data in contents.items()
         if cid != to_text(tree["displays"])
     }
-    displays, effects = codecs.decode(contents[to_text(tree["displays"])], code=False)
+    displays, effects = _put_out(tree, contents)
     outputs = {}
     for name, output in tree["outputs"].items():
         value = decoded[to_text(output["cid"])]
-        outputs[name] = value[name] if output["grouped"] else value
-    return CellResult(outputs=outputs, displays=displays, effects=effects)
+        if output["grouped"]:
+            if type(value) is not dict or name not in value:
+                raise IntegrityError(f"the stored cell has no output {name!r}")
+            value = value[name]
+        outputs[name] = value
+    return CellResult(
+        outputs=outputs, displays=displays if code else reduced(displays), effects=effects
+    )
+
+
+def _put_out(
+    tree: Mapping[str, Any], contents: Mapping[str, Bytes]
+) -> tuple[list[Any], dict[str, Any]]:
+    """The recorded output of a cell, and its effects."""
+    match codecs.decode(contents[to_text(tree["displays"])], code=False):
+        case [list(displays), dict(effects)]:
+            return displays, effects
+    raise IntegrityError("the recorded output of a cell is damaged")
 
 
 def _node(data: Bytes) -> dict[str, Any]:
     try:
         tree: dict[str, Any] = libipld.decode_dag_cbor(bytes(data))
         if tree["format"] == NODE_FORMAT:
+            _check_node(tree)
             return tree
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(f"not a cell's node: {error}") from error
     raise IntegrityError(f"a cell's node of format {tree['format']!r}; this reads {NODE_FORMAT}")
+
+
+def _check_node(tree: Mapping[str, Any]) -> None:
+    """Raise ValueError where a field has another type than `pack_cell` gives it."""
+    for output in tree["outputs"].values():
+        kinds = {name: type(value) for name, value in output.items()}
+        if kinds != _OUTPUT_TYPES:
+            raise ValueError("an output is not of the right form")
+    for link in (tree["displays"], *(o["cid"] for o in tree["outputs"].values())):
+        if type(link) is not bytes:
+            raise ValueError("a link is none")
+        to_text(link)
+
+
+_OUTPUT_TYPES = {
+    "cid": bytes,
+    "fingerprint": str,
+    "codec": str,
+    "type": str,
+    "size": int,
+    "grouped": bool,
+}
 
 
 def _output_node(output: Output, grouped: bool) -> dict[str, Any]:

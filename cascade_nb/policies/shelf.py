@@ -7,18 +7,21 @@ than its key. It is used only while the store says that nothing in it has change
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from cascade_nb import content, provenance
 from cascade_nb.content.cid import dag_cbor_cid
-from cascade_nb.errors import IntegrityError
+from cascade_nb.errors import IntegrityError, warn_once
 from cascade_nb.loop import in_thread
-from cascade_nb.policies.packing import Package
-from cascade_nb.protocols import Bytes, Forgets, KeepsBytes, Versions
-from cascade_nb.records import Entry, Record
+from cascade_nb.policies.packing import Package, contents_of_cell
+from cascade_nb.protocols import Bytes, Forgets, KeepsBytes, Lists, Versions
+from cascade_nb.provenance import Origin
+from cascade_nb.records import CLOCK_SKEW, Entry, Record
+from cascade_nb.wording import one_line
 
 T = TypeVar("T")
 
@@ -35,16 +38,24 @@ _UNCHANGEABLE = frozenset({int, float, complex, bool, str, bytes, type(None)})
 NO_VALUE: Any = object()
 
 
+# Where a record lies that is asked for by its own CID.
+_BY_CID = "record:"
+
+
 class ForeignRecordError(IntegrityError):
-    """A record lies in no envelope of this user's; who wrote it, and what, is not known."""
+    """What lies there is nothing that this user believes: a stranger's, or damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A verified record, what people see of it, and the store's version that it was found in."""
+    """A verified record, what people see of it, and whose word it is.
+
+    `version` is the store's when it was found.
+    """
 
     record: Record
     entry: Entry
+    origin: Origin
     version: Hashable | None = None
 
 
@@ -56,31 +67,47 @@ class Shelf:
         self._near = _Near(store) if isinstance(store, Versions) else None
 
     async def claim(self, key: str) -> Claim | None:
-        """The claim under `key`, or None.
+        """The claim under `key`, if there is one, of somebody who is trusted with what it says.
 
         Raises:
-            ForeignRecordError: what lies there was not put there by this user, or is damaged.
-            IntegrityError: it claims to lie elsewhere, or is of an unknown format.
+            ForeignRecordError: it is a stranger's, or damaged; the message says what would help.
+            IntegrityError: it claims to lie elsewhere.
         """
         near = self._near
         version = None if near is None else near.version()
         if near is not None:
             known: Claim | None = near.get(key, version)
             if known is not None:
-                return known
+                # The user may have changed their mind about others since.
+                return known if not known.origin.signer else _believed(_judged_anew(known))
         envelope = await self.store.read_record(key)
         if envelope is None or envelope == _FORGOTTEN:
             return None
-        data = provenance.unseal(envelope)
-        if data is None:
+        claim = _claimed(envelope, version)
+        if claim is None:
             raise ForeignRecordError("what is stored was not stored by you, or is damaged")
-        record = Record.from_bytes(data)
-        if record.key != key:
+        _believed(claim)
+        if claim.record.key != key:
             raise IntegrityError("a record lies under another key than its own")
-        claim = Claim(record, entry_of(record), version)
-        if near is not None and len(data) <= _NEAR_BYTES:
+        if near is not None and len(envelope) <= _NEAR_BYTES:
             near.put(key, version, claim)
         return claim
+
+    async def claim_of(self, record_cid: str) -> Claim | None:
+        """The claim whose record has that CID, whoever has signed it.
+
+        A stranger's as well, and an expired one: only its `origin` says what it is good for.
+        """
+        envelope = await self.store.read_record(_BY_CID + record_cid)
+        claim = _claimed(envelope) if envelope else None
+        if claim is not None and claim.entry.record_cid == record_cid:
+            return claim
+        if isinstance(self.store, Lists):
+            async for _, listed in self.store.records():
+                claim = _claimed(listed)
+                if claim is not None and claim.entry.record_cid == record_cid:
+                    return claim
+        return None
 
     async def content(self, cid: str, claim: Claim) -> Bytes:
         """The content named `cid` that `claim` leads to, writable unless it is small.
@@ -117,14 +144,73 @@ class Shelf:
             self._near.put(_value_name(claim), claim.version, value)
 
     async def put(self, record: Record, package: Package) -> Entry:
-        """Store content first, the record last, so that a record's content is always there."""
+        """Store content first, the record last, so that a record's content is always there.
+
+        Raises:
+            ConfigurationError: the key that was chosen to sign cannot.
+        """
+        signed = await in_thread(provenance.sign_record, record)
         for cid, pieces in package.contents.items():
             await self.store.write_content(cid, pieces)
-        signed, envelope = await in_thread(_signed_and_sealed, record)
+        other = await self._lying(record.key)
+        if other is not None and other.origin.signer:
+            _warn_of_difference(signed, provenance.Origin(), other)
         await self.store.write_record(
-            record.key, envelope, record.ttl, contents=tuple(package.contents)
+            record.key,
+            provenance.seal(signed.to_bytes()),
+            record.ttl,
+            contents=tuple(package.contents),
         )
         return entry_of(signed)
+
+    async def adopt(self, data: bytes) -> Entry:
+        """Keep a record from elsewhere, whose contents are in the store by now.
+
+        It is found by its own CID from then on; and under its key, unless a believed one lies
+        there: this user's own is never replaced by another's.
+
+        Raises:
+            IntegrityError: it is no record, its signer has not signed it as it is, or its content
+                is not there.
+        """
+        record, origin = provenance.judge_record(data)
+        entry = entry_of(record)
+        seal = provenance.seal_imported if origin.signer else provenance.seal
+        envelope = seal(data)
+        contents = await self._contents_of(record)
+        now = time.time()
+        good = not record.expired(now)
+        left = record.created + record.ttl - now if record.ttl is not None and good else None
+        await self.store.write_record(_BY_CID + entry.record_cid, envelope, left, contents=contents)
+        if good and await self._gives_way(record, origin):
+            await self.store.write_record(record.key, envelope, left, contents=contents)
+        return entry
+
+    async def _gives_way(self, record: Record, origin: Origin) -> bool:
+        """Whether what lies under the record's key is to be replaced by it."""
+        there = await self._lying(record.key)
+        if there is None:
+            return True
+        _warn_of_difference(record, origin, there)
+        return bool(there.origin.signer) and not origin.signer
+
+    async def _lying(self, key: str) -> Claim | None:
+        """What lies under `key`, if it would be believed now."""
+        envelope = await self.store.read_record(key)
+        claim = _claimed(envelope) if envelope else None
+        if claim is None or claim.record.key != key or claim.record.expired(time.time()):
+            return None
+        return None if _why_not_believed(claim) else claim
+
+    async def _contents_of(self, record: Record) -> tuple[str, ...]:
+        """The CIDs of all that a record leads to."""
+        cids = [record.result]
+        if record.kind == "cell":
+            node = await self.store.read_content(record.result)
+            if node is None or not content.verify(record.result, node):
+                raise IntegrityError(f"the content {record.result} is gone or damaged")
+            cids += contents_of_cell(node)
+        return tuple(cids)
 
     async def drop(self, key: str) -> bool:
         """Remove a record, and contents that no other needs; whether there was one."""
@@ -138,7 +224,72 @@ class Shelf:
 
 
 def _value_name(claim: Claim) -> str:
-    return f"value {claim.record.key}"
+    # What code has decoded is no value of one who is trusted with data.
+    return f"value {claim.origin.code:d} {claim.record.key}"
+
+
+def _claimed(envelope: Bytes, version: Hashable | None = None) -> Claim | None:
+    judged = provenance.judge(envelope)
+    if judged is None:
+        return None
+    record, origin = judged
+    return Claim(record, entry_of(record), origin, version)
+
+
+def _judged_anew(claim: Claim) -> Claim:
+    return replace(claim, origin=provenance.origin_of(claim.record))
+
+
+def _believed(claim: Claim) -> Claim:
+    """`claim`, if its signer is trusted with what it says.
+
+    Raises:
+        ForeignRecordError: they are not.
+    """
+    why = _why_not_believed(claim)
+    if why:
+        raise ForeignRecordError(why)
+    return claim
+
+
+def _why_not_believed(claim: Claim) -> str:
+    origin, record = claim.origin, claim.record
+    signer = one_line(origin.signer)
+    if not origin.data:
+        return f"stored by {signer}, who is not trusted; `%cascade trust '{record.producer}'` would"
+    if record.needs_code and not origin.code:
+        return untrusted_code(claim, "loading it would run code")
+    if signer and record.created > time.time() + CLOCK_SKEW:
+        return f"stored by {signer}, and dated in the future"
+    return ""
+
+
+def untrusted_code(claim: Claim, why: str) -> str:
+    """Why one who is trusted with data alone is not served what goes further, and what would."""
+    return (
+        f"stored by {one_line(claim.origin.signer)}, who is trusted with data only, and {why}; "
+        f"`%cascade trust --code '{claim.record.producer}'` would"
+    )
+
+
+def _warn_of_difference(record: Record, origin: Origin, there: Claim) -> None:
+    """Say so where two who are trusted claim different results of the same computation."""
+    other = there.record
+    # Code has no one encoding, and other files give other results.
+    if other.needs_code or record.needs_code or other.reads != record.reads:
+        return
+    if record.result == other.result or not origin.data or origin.signer == there.origin.signer:
+        return
+    mine, theirs = _possessive(origin), _possessive(there.origin)
+    warn_once(
+        f"{one_line(record.name, 60)} has two results: {record.result} is {mine}, {other.result} "
+        f"is {theirs}; {theirs if origin.signer else mine} stays",
+        ("two results", record.key),
+    )
+
+
+def _possessive(origin: Origin) -> str:
+    return f"that of {one_line(origin.signer)}" if origin.signer else "yours"
 
 
 def entry_of(record: Record) -> Entry:
@@ -192,8 +343,3 @@ class _Near:
             self._items[name] = item
             if len(self._items) > _NEAR_ITEMS:
                 self._items.popitem(last=False)
-
-
-def _signed_and_sealed(record: Record) -> tuple[Record, bytes]:
-    signed = provenance.sign_record(record)
-    return signed, provenance.seal(signed.to_bytes())
