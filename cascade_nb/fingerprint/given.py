@@ -6,7 +6,6 @@ Files that native code reads unseen are found by the texts that constants and in
 from __future__ import annotations
 
 import ast
-import glob
 from collections.abc import Set
 
 # What gives the path that it is called with.
@@ -16,8 +15,7 @@ _SAME_PATH = frozenset({"Path", "PurePath", "str", "fspath", "expanduser", "sort
 def is_given(node: ast.expr, computed: Set[str]) -> bool:
     """Whether `node` holds only paths of that kind; names in `computed` do not."""
     if isinstance(node, ast.Constant):
-        # A pattern names no file by itself.
-        return not (isinstance(node.value, str) and glob.has_magic(node.value))
+        return True
     if isinstance(node, ast.Name):
         return node.id not in computed
     if isinstance(node, ast.Attribute | ast.Subscript):
