@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
 from typing import Any, ClassVar, Generic, TypeVar
 
+from cascade_nb.records import Entry
+
 T = TypeVar("T")
 
 
@@ -20,15 +22,22 @@ class Call(Coroutine[Any, Any, T], Generic[T]):
     Args:
         perform: gives the coroutine that computes the value.
         name: the function's name, for people.
+        find: gives the coroutine that looks for the stored result.
     """
 
     # How many there are: where there is none, nobody need look for them among arguments.
     living: ClassVar[int] = 0
 
-    def __init__(self, perform: Callable[[], Coroutine[Any, Any, T]], name: str) -> None:
+    def __init__(
+        self,
+        perform: Callable[[], Coroutine[Any, Any, T]],
+        name: str,
+        find: Callable[[], Coroutine[Any, Any, Entry | None]] | None = None,
+    ) -> None:
         Call.living += 1
         self.__name__ = self.__qualname__ = name
         self._perform = perform
+        self._find = find
         self._under_way: Future[T] | None = None
         # A coroutine for each task that steps this one, by the task's identity.
         self._driven: dict[int, Coroutine[Any, Any, T]] = {}
@@ -48,6 +57,10 @@ class Call(Coroutine[Any, Any, T], Generic[T]):
         if self._under_way is None or not self._under_way.done():
             raise asyncio.InvalidStateError("this Call has not been awaited")
         return self._under_way.result()
+
+    async def entry(self) -> Entry | None:
+        """The entry of its stored result; runs no more than Calls among its arguments."""
+        return None if self._find is None else await self._find()
 
     def __await__(self) -> Generator[Any, Any, T]:
         return self._shared().__await__()

@@ -171,7 +171,24 @@ class Cached(Generic[P, T]):
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call[T]:
         # As any function, an async one complains of wrong arguments when it is called.
         self._bind(*args, **kwargs)
-        return Call(lambda: self._value(args, kwargs), self.__qualname__)
+        return Call(
+            lambda: self._value(args, kwargs),
+            self.__qualname__,
+            find=lambda: self._entry(args, kwargs),
+        )
+
+    async def _entry(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry | None:
+        """The entry of such a call, whose own Calls are awaited as its key needs their values."""
+        inspects = self._inspects()
+        if inspects is None:
+            return None
+        calls = calls_in(args, kwargs)
+        if calls:
+            await on_loop(settle(calls))
+        try:
+            return await inspects.find_entry(self._task(with_values(args), with_values(kwargs)))
+        except FingerprintError:
+            return None
 
     async def _value(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], *, refresh: bool = False

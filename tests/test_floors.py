@@ -25,8 +25,8 @@ FLOORS: dict[str, int] = {
             "backends",
             "policies executors",
             "calls flights execution",
-            "stores config catalog",
-            "binding streams decorator notebook cli",
+            "stores config catalog exchange",
+            "binding streams decorator sharing notebook cli",
             "__init__ __main__",
         )
     )
@@ -36,6 +36,7 @@ FLOORS: dict[str, int] = {
 NEIGHBOURS: dict[str, str] = {
     "execution": "calls flights",
     "config": "stores",
+    "exchange": "catalog",
     "decorator": "binding streams",
     "__main__": "__init__",
 }
