@@ -91,7 +91,7 @@ def allow(names: Mapping[str, str], *, code: bool) -> None:
         now = time.time()
         for key, name in names.items():
             held = [(i, g) for i, g in _parsed(lines) if g.key == key]
-            if any(g.holds(now) and (g.code if code else g.data) for _, g in held):
+            if any(g.holds(now) and g.data and (g.code or not code) for _, g in held):
                 continue
             known = name or (held[0][1].name if held else "")
             line = _written(key, known, code=code)
@@ -162,13 +162,11 @@ def parse_line(line: str) -> Grant | None:
         raise LineError("it ends to be valid before it begins")
     # OpenSSH takes none for all of them. Here code has to be asked for by name.
     namespaces = options.get("namespaces", DATA)
-    code = _matches(CODE, namespaces)
     return Grant(
         key=key,
         name=name,
-        # Whoever may run code here has long been believed.
-        data=code or _matches(DATA, namespaces),
-        code=code,
+        data=_matches(DATA, namespaces),
+        code=_matches(CODE, namespaces),
         after=float("-inf") if after is None else after,
         before=float("inf") if before is None else before,
     )

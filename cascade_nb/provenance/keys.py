@@ -78,12 +78,16 @@ def is_own(public: str) -> bool:
 
     Makes none: somebody who has never stored anything has no key.
     """
+    if _chosen_path() is not None:
+        try:
+            if signing_key().public == public:
+                return True
+        except ConfigurationError:
+            pass  # What cannot sign has signed nothing.
     try:
-        if _chosen_path() is not None and signing_key().public == public:
-            return True
         return _own_public() == public
-    except (ConfigurationError, StrongboxError):
-        return False  # What cannot sign is nobody's.
+    except StrongboxError:
+        return False
 
 
 # The file that `use` was told of.
@@ -142,13 +146,13 @@ def _choose(path: str) -> SigningKey:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError(f"the signing key {path} cannot be read ({why})") from error
+    if content.startswith(b"ssh-"):
+        raise ConfigurationError(f"{path} is a public key; name the private one beside it")
     # As ssh: who may read another user's key file at all has been allowed to.
     if sys.platform != "win32" and status.st_uid == os.getuid() and status.st_mode & 0o077:
         raise ConfigurationError(
             f"the signing key {path} is open to others; make it yours alone (chmod 600)"
         )
-    if content.startswith(b"ssh-"):
-        raise ConfigurationError(f"{path} is a public key; name the private one beside it")
     try:
         return _parse(content)
     except _UnfitKeyError as error:

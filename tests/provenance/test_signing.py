@@ -14,7 +14,7 @@ import pytest
 
 from cascade_nb.errors import CacheWarning
 from cascade_nb.provenance.keys import whoami
-from cascade_nb.provenance.signing import sign_record, verify_signature
+from cascade_nb.provenance.signing import detached, sign_record, verify_signature
 from cascade_nb.records import Record
 from tests.test_records import CHANGES, RECORD
 
@@ -175,11 +175,6 @@ def test_one_warning_serves_secret_and_key(monkeypatch: pytest.MonkeyPatch, tmp_
     assert len(caught) == 1
 
 
-def armoured(signature: bytes) -> str:
-    body = base64.encodebytes(signature).decode()
-    return f"-----BEGIN SSH SIGNATURE-----\n{body}-----END SSH SIGNATURE-----\n"
-
-
 @pytest.mark.parametrize("needs_code", [False, True])
 def test_openssh_accepts_our_signatures(needs_code: bool, tmp_path: Path) -> None:
     if shutil.which("ssh-keygen") is None:
@@ -188,11 +183,13 @@ def test_openssh_accepts_our_signatures(needs_code: bool, tmp_path: Path) -> Non
         pytest.skip("ssh-keygen is not installed")
     signed = sign_record(replace(RECORD, needs_code=needs_code))
     granted = "code" if needs_code else "data"
-    (tmp_path / "signature").write_text(armoured(signed.signature))
+    parts = detached(signed)
+    (tmp_path / "signature").write_text(parts.armored)
     (tmp_path / "allowed_signers").write_text(
         f'friend namespaces="{granted}@cascade-nb" {signed.producer}\n'
     )
     message = b"cascade-nb record 1\n" + signed.signed_bytes()
+    assert (parts.namespace, parts.message) == (f"{granted}@cascade-nb", message)
 
     def check(namespace: str, message: bytes) -> int:
         command = ["ssh-keygen", "-Y", "verify", "-f", "allowed_signers", "-I", "friend"]
