@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from cascade_nb.content.cid import DAG_PB, RAW, sha2_256_cid, to_text
 from cascade_nb.content.varints import encode as varint
@@ -35,6 +36,9 @@ UNIXFS_V1_2025 = Profile(
 )
 
 
+Parts: TypeAlias = list[Bytes]  # a block, not joined
+
+
 def file_cid(pieces: Iterable[Bytes], profile: Profile = UNIXFS_V1_2025) -> str:
     """The CID of the file that `pieces` make when put together.
 
@@ -42,7 +46,7 @@ def file_cid(pieces: Iterable[Bytes], profile: Profile = UNIXFS_V1_2025) -> str:
     for other threads while a large one is hashed.
     """
     root = b""
-    for cid, _ in _build(pieces, profile):
+    for cid, _ in block_parts(pieces, profile):
         root = cid
     return to_text(root)
 
@@ -55,21 +59,14 @@ def blocks(
     Equal chunks give equal blocks, as often as they occur. At most one chunk and one pending list
     of links per level of the tree are held at a time.
     """
-    for cid, parts in _build(pieces, profile):
+    for cid, parts in block_parts(pieces, profile):
         yield cid, parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-_Parts = list[Bytes]  # a block, not yet joined
-
-
-@dataclass(frozen=True, slots=True)
-class _Child:
-    cid: bytes
-    tree_size: int  # bytes of all blocks below and including it
-    file_size: int
-
-
-def _build(pieces: Iterable[Bytes], profile: Profile) -> Iterator[tuple[bytes, _Parts]]:
+def block_parts(
+    pieces: Iterable[Bytes], profile: Profile = UNIXFS_V1_2025
+) -> Iterator[tuple[bytes, Parts]]:
+    """As `blocks`, but each block in the parts that it lies in, so that nothing is copied."""
     levels: list[list[_Child]] = [[]]
     for chunk in _chunks(pieces, profile.chunk):
         leaf, block = _leaf(chunk, profile)
@@ -83,9 +80,16 @@ def _build(pieces: Iterable[Bytes], profile: Profile) -> Iterator[tuple[bytes, _
         level += 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Child:
+    cid: bytes
+    tree_size: int  # bytes of all blocks below and including it
+    file_size: int
+
+
 def _append(
     child: _Child, levels: list[list[_Child]], level: int, profile: Profile
-) -> Iterator[tuple[bytes, _Parts]]:
+) -> Iterator[tuple[bytes, Parts]]:
     """Add to the pending children of a level; a full node is closed only to make room."""
     if level == len(levels):
         levels.append([])
@@ -117,10 +121,10 @@ def _chunks(pieces: Iterable[Bytes], size: int) -> Iterator[list[memoryview]]:
     yield chunk
 
 
-def _leaf(chunk: list[memoryview], profile: Profile) -> tuple[_Child, _Parts]:
+def _leaf(chunk: list[memoryview], profile: Profile) -> tuple[_Child, Parts]:
     size = sum(view.nbytes for view in chunk)
     if profile.raw_leaves:
-        block: _Parts = [*chunk] or [b""]
+        block: Parts = [*chunk] or [b""]
         return _Child(_block_cid(RAW, block, profile), size, size), block
     data_head = b"\x08\x02" + (b"\x12" + varint(size) if size else b"")
     data_tail = b"\x18" + varint(size)
@@ -130,7 +134,7 @@ def _leaf(chunk: list[memoryview], profile: Profile) -> tuple[_Child, _Parts]:
     return _Child(_block_cid(DAG_PB, block, profile), tree_size, size), block
 
 
-def _node(children: list[_Child], profile: Profile) -> tuple[_Child, _Parts]:
+def _node(children: list[_Child], profile: Profile) -> tuple[_Child, Parts]:
     encoded = bytearray()
     for child in children:
         link = (
@@ -142,12 +146,12 @@ def _node(children: list[_Child], profile: Profile) -> tuple[_Child, _Parts]:
     data = b"\x08\x02\x18" + varint(file_size)
     data += b"".join(b"\x20" + varint(child.file_size) for child in children)
     encoded += b"\x0a" + varint(len(data)) + data
-    block: _Parts = [bytes(encoded)]
+    block: Parts = [bytes(encoded)]
     tree_size = len(encoded) + sum(child.tree_size for child in children)
     return _Child(_block_cid(DAG_PB, block, profile), tree_size, file_size), block
 
 
-def _block_cid(codec: int, block: _Parts, profile: Profile) -> bytes:
+def _block_cid(codec: int, block: Parts, profile: Profile) -> bytes:
     digest = hashlib.sha256()
     for part in block:
         digest.update(part)
