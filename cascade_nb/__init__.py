@@ -56,8 +56,12 @@ _HOMES = {
     "configure": "config",
     "distrust": "provenance.trusting",
     "engine": "config",
+    "export": "sharing",
+    "import_": "sharing",
+    "load": "sharing",
     "load_ipython_extension": "notebook",
     "register_fingerprint": "fingerprint",
+    "share": "sharing",
     "trust": "provenance.trusting",
     "unload_ipython_extension": "notebook",
     "whoami": "provenance.keys",
@@ -122,6 +126,10 @@ if TYPE_CHECKING:
     from cascade_nb.provenance.trusting import distrust as distrust
     from cascade_nb.provenance.trusting import trust as trust
     from cascade_nb.records import Entry as Entry
+    from cascade_nb.sharing import export as export
+    from cascade_nb.sharing import import_ as import_
+    from cascade_nb.sharing import load as load
+    from cascade_nb.sharing import share as share
     from cascade_nb.tasks import Explanation as Explanation
     from cascade_nb.tasks import Hit as Hit
     from cascade_nb.tasks import Report as Report

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cascade_nb import provenance
+from cascade_nb.backends.tiered import flat
 from cascade_nb.content import cid as cids
 from cascade_nb.errors import ConfigurationError
 from cascade_nb.policies.shelf import entry_of
-from cascade_nb.protocols import Forgets, Lists
+from cascade_nb.protocols import Collected, Collects, Forgets, Lists
 from cascade_nb.provenance import Origin
 from cascade_nb.records import Entry
 from cascade_nb.units import human_seconds, human_size
@@ -179,6 +180,24 @@ async def clear(store: object) -> int:
     return await store.clear()
 
 
+async def collect(store: object) -> Collected:
+    """Remove what nothing needs from every part of `store` that can do so.
+
+    Raises:
+        ConfigurationError: none of them can.
+        BackendError: one of them fails.
+    """
+    parts = [part for part in flat(store) if isinstance(part, Collects)]
+    if not parts:
+        raise ConfigurationError(f"{describe(store)} removes what nothing needs by itself")
+    done = [await part.collect() for part in parts]
+    return Collected(
+        removed=sum(each.removed for each in done),
+        freed=sum(each.freed for each in done),
+        note="; ".join(each.note for each in done if each.note),
+    )
+
+
 async def stats(store: object) -> Stats:
     """How much `store` holds. Raises what `list_entries` raises."""
     entries = await list_entries(store)
@@ -259,7 +278,7 @@ def summary(held: Stats) -> str:
     return "\n".join(lines)
 
 
-def as_data(described: Entry | Stats) -> dict[str, Any]:
+def as_data(described: Entry | Stats | Collected) -> dict[str, Any]:
     """The same as plain data that JSON can hold."""
     return dataclasses.asdict(described)
 

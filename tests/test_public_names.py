@@ -17,6 +17,7 @@ PUBLIC = frozenset(
     cached Call Entry Explanation Retry
     register_fingerprint
     configure engine
+    share load export import_
     trust distrust whoami
     CacheBackend CachePolicy Executor StateBackend
     InMemoryCacheBackend DiskCacheBackend InMemoryStateBackend TieredCacheBackend RedisCacheBackend

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from cascade_nb import __version__, catalog
+from cascade_nb.cli.exchanging import COMMANDS
+from cascade_nb.cli.options import json_option, print_json, store_option
 from cascade_nb.cli.run import run_notebook
-from cascade_nb.config import open_store
 from cascade_nb.errors import CascadeError, ConfigurationError
+from cascade_nb.exchange import telling
 from cascade_nb.loop import run_sync
+from cascade_nb.stores import open_store
 from cascade_nb.wording import one_line, plural
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -52,22 +53,6 @@ def _say(message: str, code: int) -> int:
     return code
 
 
-def _store_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--store",
-        metavar="URL",
-        help="The store; by default CASCADE_STORE, else the one in your cache folder.",
-    )(command)
-
-
-def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
-
-
-def _print_json(data: Any) -> None:
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
-
-
 class _Commands(click.Group):
     """A group whose error for an unknown command lists the known ones."""
 
@@ -95,45 +80,45 @@ def commands(context: click.Context) -> None:
 
 
 @commands.command()
-@_store_option
-@_json_option
+@store_option
+@json_option
 def ls(store: str | None, as_json: bool) -> None:
     """List the stored results, newest first."""
     entries = run_sync(catalog.list_entries(open_store(store)))
     if as_json:
-        _print_json([catalog.as_data(entry) for entry in entries])
+        print_json([catalog.as_data(entry) for entry in entries])
     else:
         click.echo(catalog.table(entries))
 
 
 @commands.command()
 @click.argument("x")
-@_store_option
-@_json_option
+@store_option
+@json_option
 def show(x: str, store: str | None, as_json: bool) -> None:
     """Show all about X: a name, a CID or its beginning, or a key."""
     entries = run_sync(catalog.find(open_store(store), x))
     if as_json:
-        _print_json([catalog.as_data(entry) for entry in entries])
+        print_json([catalog.as_data(entry) for entry in entries])
     else:
         click.echo("\n\n".join(map(catalog.details, entries)))
 
 
 @commands.command()
-@_store_option
-@_json_option
+@store_option
+@json_option
 def stats(store: str | None, as_json: bool) -> None:
     """Say how much is stored, and how much computing that keeps."""
     held = run_sync(catalog.stats(open_store(store)))
     if as_json:
-        _print_json(catalog.as_data(held))
+        print_json(catalog.as_data(held))
     else:
         click.echo(catalog.summary(held))
 
 
 @commands.command()
 @click.argument("x")
-@_store_option
+@store_option
 def forget(x: str, store: str | None) -> None:
     """Remove X from the store: a name, a CID or its beginning, or a key."""
     removed = run_sync(catalog.forget(open_store(store), x))
@@ -142,13 +127,29 @@ def forget(x: str, store: str | None) -> None:
 
 @commands.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_store_option
+@store_option
 def clear(yes: bool, store: str | None) -> None:
     """Remove everything from the store; asks first on a terminal."""
     opened = open_store(store)
     if not yes and sys.stdin.isatty():
         click.confirm(f"remove everything from {catalog.describe(opened)}?", abort=True)
     click.echo(f"removed {plural(run_sync(catalog.clear(opened)), 'result')}")
+
+
+@commands.command()
+@store_option
+@json_option
+def gc(store: str | None, as_json: bool) -> None:
+    """Remove what nothing needs from the store."""
+    done = run_sync(catalog.collect(open_store(store)))
+    if as_json:
+        print_json(catalog.as_data(done))
+    else:
+        click.echo(telling.collected(done))
+
+
+for _command in COMMANDS:
+    commands.add_command(_command)
 
 
 @commands.command()
@@ -164,7 +165,7 @@ def clear(yes: bool, store: str | None) -> None:
     metavar="N",
     help="Run it N times, each in a fresh kernel, and compare the times.",
 )
-@_store_option
+@store_option
 def run(notebook: Path, output: Path | None, inplace: bool, repeat: int, store: str | None) -> int:
     """Run NOTEBOOK in a fresh kernel and say what the cache did for each cell.
 

@@ -17,8 +17,8 @@ import click
 
 from cascade_nb.cli import notebooks, witness
 from cascade_nb.cli.progress import Tally, cell_line, compared, first_words
-from cascade_nb.config import STORE_VARIABLE
 from cascade_nb.errors import CascadeError, ConfigurationError
+from cascade_nb.stores import STORE_VARIABLE
 from cascade_nb.wording import one_line
 
 

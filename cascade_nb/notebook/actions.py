@@ -7,53 +7,48 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cascade_nb import catalog
-from cascade_nb.config import configure, engine
-from cascade_nb.errors import ConfigurationError
+from cascade_nb.config import configure
+from cascade_nb.exchange import telling
 from cascade_nb.loop import run_sync
 from cascade_nb.notebook import ledger
+from cascade_nb.notebook.exchanging import EXCHANGING
+from cascade_nb.notebook.grammar import Given
+from cascade_nb.notebook.store import session_store
 from cascade_nb.records import Entry
 from cascade_nb.wording import one_line, plural
 
 
-def _store() -> Any:
-    """What the session's engine keeps its results in."""
-    store = getattr(engine().policy, "store", None)
-    if store is None:
-        raise ConfigurationError("the session's policy keeps nothing that could be listed")
-    return store
-
-
 def stored_entries() -> list[Entry]:
     """What the session's store holds, newest first."""
-    return run_sync(catalog.list_entries(_store()))
+    return run_sync(catalog.list_entries(session_store()))
 
 
-def _ls(_shell: Any, _given: str) -> None:
+def _ls(_shell: Any, _given: Given) -> None:
     print(catalog.table(stored_entries()))
 
 
-def _show(_shell: Any, given: str) -> None:
-    entries = run_sync(catalog.find(_store(), given))
+def _show(_shell: Any, given: Given) -> None:
+    entries = run_sync(catalog.find(session_store(), given.text))
     print("\n\n".join(map(catalog.details, entries)))
 
 
-def _stats(_shell: Any, _given: str) -> None:
+def _stats(_shell: Any, _given: Given) -> None:
     print(f"session: {ledger.session().totals()}")
-    print(f"store:   {catalog.summary(run_sync(catalog.stats(_store())))}")
+    print(f"store:   {catalog.summary(run_sync(catalog.stats(session_store())))}")
 
 
-def _use(_shell: Any, given: str) -> None:
-    configure(store=given)
-    print(f"store: {catalog.describe(_store())}")
+def _use(_shell: Any, given: Given) -> None:
+    configure(store=given.text)
+    print(f"store: {catalog.describe(session_store())}")
 
 
-def _forget(_shell: Any, given: str) -> None:
-    removed = run_sync(catalog.forget(_store(), given))
-    print(f"forgot {plural(len(removed), 'result')} of {one_line(given, 60)}")
+def _forget(_shell: Any, given: Given) -> None:
+    removed = run_sync(catalog.forget(session_store(), given.text))
+    print(f"forgot {plural(len(removed), 'result')} of {one_line(given.text, 60)}")
 
 
-def _clear(shell: Any, _given: str) -> None:
-    store = _store()
+def _clear(shell: Any, _given: Given) -> None:
+    store = session_store()
     asked = not hasattr(shell, "kernel") and sys.stdin.isatty()
     if asked and not shell.ask_yes_no(f"remove everything from {catalog.describe(store)}? [y/N]"):
         print("nothing removed")
@@ -61,25 +56,31 @@ def _clear(shell: Any, _given: str) -> None:
     print(f"removed {plural(run_sync(catalog.clear(store)), 'result')}")
 
 
-def _on(_shell: Any, _given: str) -> None:
+def _gc(_shell: Any, _given: Given) -> None:
+    print(telling.collected(run_sync(catalog.collect(session_store()))))
+
+
+def _on(_shell: Any, _given: Given) -> None:
     configure(enabled=True)
     print("caching is on")
 
 
-def _off(_shell: Any, _given: str) -> None:
+def _off(_shell: Any, _given: Given) -> None:
     configure(enabled=False)
     print("caching is off: nothing is looked up or stored until `%cascade on`")
 
 
-# By verb; each gets the shell and what the verb takes, and prints. Errors of the store and of
-# what was given come out as `BackendError` and `ConfigurationError`.
-ACTIONS: Mapping[str, Callable[[Any, str], None]] = {
+# By verb; each gets the shell and what the verb is given, and prints; one that gives something back
+# gives what the line of the magic is to give. Their errors are `CascadeError`s.
+ACTIONS: Mapping[str, Callable[[Any, Given], Any]] = {
+    **EXCHANGING,
     "ls": _ls,
     "show": _show,
     "stats": _stats,
     "use": _use,
     "forget": _forget,
     "clear": _clear,
+    "gc": _gc,
     "on": _on,
     "off": _off,
 }

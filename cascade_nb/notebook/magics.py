@@ -9,6 +9,7 @@ import contextvars
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,14 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Bool, TraitError, Unicode, validate
 
 from cascade_nb.config import configure
-from cascade_nb.errors import ConfigurationError
+from cascade_nb.errors import CascadeError, ConfigurationError
+from cascade_nb.loop import run_sync
 from cascade_nb.notebook.effects import may_seed
 from cascade_nb.notebook.tracebacks import CleanTracebacks
 from cascade_nb.notebook.transformer import TopLevel
 from cascade_nb.tasks import Options, Retry
 from cascade_nb.units import parse_duration
+from cascade_nb.wording import one_line
 
 if TYPE_CHECKING:
     from cascade_nb.notebook.cell import Cell, Wishes
@@ -85,6 +88,7 @@ class CascadeMagics(Magics):
     @argument("--refresh", action="store_true", help="Compute again, and store the result.")
     @argument("--no-replay", action="store_true", help="A hit shows no recorded output.")
     @argument("--quiet", action="store_true", help="Show no badge.")
+    @argument("--share", action="store_true", help="Share the result, and print its CID.")
     @no_var_expand
     @cell_magic
     def cascade(self, line: str, cell: str) -> None:
@@ -93,45 +97,65 @@ class CascadeMagics(Magics):
         The cell is computed again as soon as anything changes that it depends on: its code, the
         variables, functions and classes that it reads, or the files that it opens.
         """
-        run, quiet = self._opened(line, cell)
+        run, manners = self._opened(line, cell)
         try:
             run.perform_here()
         finally:
-            self._show_badge(run, quiet)
+            self._show_badge(run, manners)
+        if manners.shares:
+            run_sync(self._share(run))
 
     async def awaited(self, line: str, cell: str) -> None:
         """Do the same for a cell at top level, which the kernel awaits."""
-        run, quiet = self._opened(line, cell)
+        run, manners = self._opened(line, cell)
         before = contextvars.copy_context()
         try:
             await run.perform()
         finally:
-            self._show_badge(run, quiet)
+            self._show_badge(run, manners)
+        if manners.shares:
+            await self._share(run)
         if not run.awaits:
             self._top_level.at_end(_carried_over(before, contextvars.copy_context()))
 
     @no_var_expand
     @line_magic("cascade")  # type: ignore[arg-type]
-    def verbs(self, line: str) -> None:
+    def verbs(self, line: str) -> Any:
         """Look at what is cached and manage it; alone, show the session's panel."""
         from cascade_nb.notebook.verbs import run_verb
 
-        run_verb(self.shell, line)
+        return run_verb(self.shell, line)
 
-    def _opened(self, line: str, cell: str) -> tuple[Cell, bool]:
+    def _opened(self, line: str, cell: str) -> tuple[Cell, Manners]:
         from cascade_nb.notebook.body import parse
         from cascade_nb.notebook.cell import Cell
 
-        wishes, quiet = parse_wishes(line)
+        wishes, manners = parse_wishes(line)
         body = parse(self.shell, cell, raw_cell=self._top_level.raw_cell)
         seeded = self._top_level.has_seeded or self._modules_may_seed()
-        return Cell(self.shell, body, wishes, seeded=seeded), quiet
+        return Cell(self.shell, body, wishes, seeded=seeded), manners
 
-    def _show_badge(self, run: Cell, quiet: bool) -> None:
+    async def _share(self, run: Cell) -> None:
+        """Share what a cell left; where that fails, say so: the cell itself has done well."""
+        from cascade_nb.notebook import badge
+        from cascade_nb.notebook.capture import unrecorded
+        from cascade_nb.notebook.exchanging import share_cell
+
+        entry = None if run.report is None else badge.shown_entry(run.report)
+        try:
+            if entry is None:
+                raise ConfigurationError("its result is not stored")
+            said = await share_cell(entry)
+        except CascadeError as error:
+            said = f"{one_line(run.name, 60)} was not shared: {error}"
+        with unrecorded():
+            print(said)
+
+    def _show_badge(self, run: Cell, manners: Manners) -> None:
         from cascade_nb.notebook import badge
         from cascade_nb.notebook.capture import unrecorded
 
-        if run.report is not None and self.badges and not quiet:
+        if run.report is not None and self.badges and not manners.quiet:
             with unrecorded():
                 badge.show(run.report)
 
@@ -160,8 +184,16 @@ def _file_may_seed(path: str) -> bool:
         return False
 
 
-def parse_wishes(line: str) -> tuple[Wishes, bool]:
-    """What the line of a cell asks for, and whether it wants no badge.
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """What the line of a cell asks of the magic itself: no badge, and to share the result."""
+
+    quiet: bool = False
+    shares: bool = False
+
+
+def parse_wishes(line: str) -> tuple[Wishes, Manners]:
+    """What the line of a cell asks for.
 
     Raises:
         UsageError: an option is not known or has a bad value.
@@ -188,7 +220,7 @@ def parse_wishes(line: str) -> tuple[Wishes, bool]:
     except ValueError as error:
         # Bad values, and quotes that do not close.
         raise UsageError(str(error)) from None
-    return wishes, given.quiet
+    return wishes, Manners(quiet=given.quiet, shares=given.share)
 
 
 def _words(line: str) -> list[str]:

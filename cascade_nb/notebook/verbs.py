@@ -6,36 +6,18 @@ must not wait for what a session may never ask for.
 
 from __future__ import annotations
 
-import difflib
 import shlex
-from dataclasses import dataclass
 from typing import Any
 
-from cascade_nb.errors import BackendError, ConfigurationError
+from cascade_nb.errors import BackendError, CascadeError, ConfigurationError
 from cascade_nb.notebook import ledger, panel
-from cascade_nb.wording import one_line
+from cascade_nb.notebook.grammar import VERBS, given_to, verb_called
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """One verb: what it takes, if anything, and what it does for people.
-
-    `stored` says that what it takes is the name, CID or key of a stored result.
-    """
-
-    name: str
-    takes: str
-    does: str
-    stored: bool = False
-
-    @property
-    def usage(self) -> str:
-        """The verb as it is typed."""
-        return f"%cascade {self.name} {self.takes}".rstrip()
-
-
-def run_verb(shell: Any, line: str) -> None:
+def run_verb(shell: Any, line: str) -> Any:
     """Do what `line`, the rest of a `%cascade` line, asks for; alone it shows the session panel.
+
+    Gives what a verb gives besides what it prints: `load` the value.
 
     Raises:
         UsageError: the line makes no sense, or names nothing; one line that says what would.
@@ -45,16 +27,16 @@ def run_verb(shell: Any, line: str) -> None:
     word, *rest = line.split(maxsplit=1) or [""]
     if not word:
         panel.show(shell)
-        return
+        return None
     try:
-        verb = _verb(word)
-        given = _unquoted(rest[0]) if rest else ""
-        if bool(given) is not bool(verb.takes):
+        verb = verb_called(word)
+        given = given_to(verb, rest[0] if rest else "")
+        if bool(given.text) is not bool(verb.takes):
             raise ConfigurationError(f"usage: {verb.usage}")
         from cascade_nb.notebook.actions import ACTIONS
 
-        ACTIONS[verb.name](shell, given)
-    except (ConfigurationError, BackendError) as error:
+        return ACTIONS[verb.name](shell, given)
+    except CascadeError as error:
         raise UsageError(str(error)) from None
 
 
@@ -88,14 +70,18 @@ def completions(line: str) -> list[str]:
     if not words:
         return [name for name in VERBS if name.startswith(beginning)]
     verb = VERBS.get(words[0])
-    if verb is None or not verb.stored or len(words) > 1:
+    if verb is None:
+        return []
+    if beginning.startswith("-"):
+        return [option for option in verb.options if option.startswith(beginning)]
+    if not verb.stored or len(words) > 1:
         return []
     from cascade_nb.notebook.actions import stored_entries
 
     entries = stored_entries()
     known = {shlex.quote(entry.name) for entry in entries}
     if beginning:
-        known |= {identity for entry in entries for identity in (entry.cid, entry.key)}
+        known |= {identity for e in entries for identity in (e.cid, e.record_cid, e.key)}
     return sorted(text for text in known if text.startswith(beginning))
 
 
@@ -109,37 +95,5 @@ def _complete(_shell: Any, event: Any) -> list[str]:
         return []
 
 
-def _unquoted(text: str) -> str:
-    """`text` without its quotes, if it is one quoted word: names of cells have spaces in them."""
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        words = []
-    return words[0] if len(words) == 1 else text.strip()
-
-
-def _verb(word: str) -> Verb:
-    if word in VERBS:
-        return VERBS[word]
-    close = difflib.get_close_matches(word, VERBS, n=1)
-    hint = f", did you mean {close[0]!r}?" if close else ";"
-    raise ConfigurationError(
-        f"%cascade has no verb {one_line(word, 40)!r}{hint} there are: {', '.join(VERBS)}"
-    )
-
-
-VERBS = {
-    verb.name: verb
-    for verb in (
-        Verb("ls", "", "list the stored results"),
-        Verb("show", "X", "all about one result", stored=True),
-        Verb("stats", "", "what the session saved and the store holds"),
-        Verb("use", "STORE", "keep results in another store"),
-        Verb("forget", "X", "remove a result from the store", stored=True),
-        Verb("clear", "", "remove everything from the store"),
-        Verb("on", "", "look up and store results"),
-        Verb("off", "", "look up and store nothing"),
-    )
-}
 _HOOKED = "_cascade_nb_completes"
 _completing = False

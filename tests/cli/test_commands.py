@@ -85,7 +85,11 @@ def test_clear_asks_on_a_terminal(cascade, shelf, monkeypatch, typed, arguments,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lss"], "no command 'lss'; there are: clear, forget, ls, run, show, stats"),
+        (
+            ["lss"],
+            "no command 'lss'; there are: clear, distrust, export, forget, gc, import, load, ls, "
+            "run, share, show, stats, trust, whoami",
+        ),
         (["ls", "--bogus"], "No such option '--bogus'."),
         (["show"], "Missing argument 'X'."),
         (["show", "ft"], "nothing stored goes by 'ft'; close: fit"),

@@ -20,7 +20,7 @@ from tests.shelf import Shelf, make_record, make_report
 def shelf(monkeypatch):
     """A session whose store is a shelf of three results."""
     shelf = Shelf(make_record("fit", "a"), make_record("fit", "b"), make_record("load data"))
-    monkeypatch.setattr(actions, "_store", lambda: shelf)
+    monkeypatch.setattr(actions, "session_store", lambda: shelf)
     monkeypatch.setattr(ledgers, "_session", Ledger())
     return shelf
 
@@ -140,7 +140,7 @@ def test_a_bad_store_is_refused_and_the_old_one_stays(say):
     ("line", "message"),
     [
         ("lss", "%cascade has no verb 'lss', did you mean 'ls'? there are: ls, show, stats, "),
-        ("qqq x", "%cascade has no verb 'qqq'; there are: ls, show, stats, use, forget, clear, on"),
+        ("qqq x", "%cascade has no verb 'qqq'; there are: ls, show, stats, share, load, "),
         ("show", "usage: %cascade show X"),
         ("forget", "usage: %cascade forget X"),
         ("forget a b", "nothing stored goes by 'a b'"),
@@ -178,7 +178,7 @@ async def test_it_works_inside_a_running_loop(shelf, capsys):
     ("line", "offered"),
     [
         ("%cascade ", list(verbs.VERBS)),
-        ("%cascade s", ["show", "stats"]),
+        ("%cascade s", ["show", "stats", "share"]),
         ("%cascade show ", ["'load data'", "fit"]),
         ("%cascade show f", ["fit"]),
         ("%cascade show fit ", []),
@@ -208,12 +208,12 @@ def test_tab_completes_until_uninstalled(shelf):
     try:
         verbs.install(shell)
         verbs.install(shell)
-        assert completed(shell, "x = 1\n%cascade sh") == {"show"}
+        assert completed(shell, "x = 1\n%cascade sh") == {"show", "share"}
         assert "fit" in completed(shell, "%cascade show f")
         verbs.uninstall(shell)
         assert "show" not in completed(shell, "%cascade sh")
         verbs.install(shell)
-        assert completed(shell, "%cascade sh") == {"show"}
+        assert completed(shell, "%cascade sh") == {"show", "share"}
     finally:
         verbs.uninstall(shell)
         InteractiveShell.clear_instance()

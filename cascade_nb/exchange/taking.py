@@ -1,0 +1,285 @@
+"""What is taken: loaded by its CID from wherever it is, or imported from a CAR file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cascade_nb import provenance
+from cascade_nb.backends.base import ValueFace
+from cascade_nb.backends.tiered import flat
+from cascade_nb.content import cid as cids
+from cascade_nb.content import verify
+from cascade_nb.errors import (
+    BackendError,
+    CodecError,
+    FingerprintError,
+    IntegrityError,
+    UntrustedError,
+    warn_once,
+)
+from cascade_nb.exchange import archives, giving
+from cascade_nb.exchange.claims import (
+    CELL,
+    check_contents,
+    check_form,
+    is_node,
+    is_record,
+    parts_of,
+)
+from cascade_nb.exchange.sources import Sources
+from cascade_nb.fingerprint.values import fingerprint
+from cascade_nb.loop import in_thread
+from cascade_nb.policies.packing import unpack_cell, unpack_value
+from cascade_nb.policies.shelf import Claim, Shelf, entry_of
+from cascade_nb.protocols import Bytes, Forgets, KeepsBytes, Progress
+from cascade_nb.provenance import secret
+from cascade_nb.records import Record
+from cascade_nb.tasks import CellResult
+from cascade_nb.wording import one_line
+
+# Content of which the store has no record stays by a row that says nothing but that it is wanted.
+_WANTED = "content:"
+_SHOWN_TYPES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What a CID led to: a value, or what a cell left behind; `claim` is None where nobody signed.
+
+    The value of a cell is a dict of the names that it bound.
+    """
+
+    value: Any
+    claim: Claim | None
+    cell: CellResult | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """The roots of a CAR file, and the claims among them."""
+
+    roots: tuple[str, ...]
+    claims: tuple[Claim, ...]
+
+
+async def load(
+    store: KeepsBytes,
+    cid: str,
+    *,
+    gateways: Sequence[str] = (),
+    inputs: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Loaded:
+    """The value that the CID of a record or of a result leads to; what was fetched is kept.
+
+    Args:
+        store: the user's.
+        cid: in any multibase, or as ``ipfs://CID`` or ``/ipfs/CID``.
+        gateways: URLs of trustless gateways, asked last.
+        inputs: what a session has under names; a cell whose outputs share memory with its inputs
+            is loaded with those of them that are what they were.
+        progress: told of bytes that come from afar.
+
+    Raises:
+        ConfigurationError: `cid` is none.
+        UntrustedError: it would run code of somebody who is not trusted with that; nothing of it
+            was decoded.
+        IntegrityError: what came is not what the CIDs say, or a record is not its signer's.
+        CodecError: it does not decode in this session.
+        BackendError: nobody has it, or nothing has come for 30 s.
+    """
+    wanted = cids.normal(cid)
+    loading = _Loading(store, Sources(store, gateways), progress)
+    claim = await _known(store, wanted) or await loading.claim(wanted)
+    if claim is None:
+        contents = await loading.contents(wanted)
+        await loading.keep_bare(wanted)
+        return await _decoded(None, wanted, contents, {})
+    check_form(claim.record)
+    if claim.record.needs_code and not claim.origin.code:
+        raise _untrusted(claim)
+    contents = await loading.contents(claim.record.result)
+    await in_thread(check_contents, claim.record, contents)
+    await loading.keep(claim)
+    usable = await in_thread(_as_they_were, inputs or {}, claim.record)
+    return await _decoded(claim, claim.record.result, contents, usable)
+
+
+async def import_(store: KeepsBytes, path: str | os.PathLike[str]) -> Imported:
+    """Keep all that the roots of a CAR file lead to; or, where anything is wrong, nothing.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+        IntegrityError: something in it is missing or is not what it claims to be.
+        BackendError: the store does not take it.
+    """
+    archive = await in_thread(archives.read, path)
+    # Only with its record, or its row, does content count as kept.
+    for cid, data in archive.contents.items():
+        await store.write_content(cid, [data])
+    shelf, added = Shelf(store), list[str]()
+    try:
+        for data in archive.records.values():
+            added.append((await shelf.adopt(data)).record_cid)
+        for root, needs in archive.needs.items():
+            await _want(store, root, needs)
+    except BaseException:
+        if isinstance(store, Forgets):
+            for record_cid in added:
+                await store.delete_record(f"record:{record_cid}")
+        raise
+    claims = [await shelf.claim_of(cid) for cid in archive.records]
+    return Imported(roots=archive.roots, claims=tuple(filter(None, claims)))
+
+
+async def _known(store: KeepsBytes, cid: str) -> Claim | None:
+    """The claim that the store has of a record, or a trusted one of a result, by its CID."""
+    claim = await Shelf(store).claim_of(cid) if is_node(cid) else None
+    return claim or await giving.of_result(store, cid, trusted=True)
+
+
+@dataclass(slots=True)
+class _Loading:
+    """Gets contents, and knows which of them the store did not have."""
+
+    store: KeepsBytes
+    sources: Sources
+    progress: Progress | None
+    came: dict[str, Bytes] = field(default_factory=dict)
+    _adopts: bool = False
+
+    async def claim(self, cid: str) -> Claim | None:
+        """The claim in the record of that CID; None where it names something else."""
+        if not is_node(cid):
+            return None
+        block = bytes(await self._content(cid))
+        if not is_record(block):
+            return None
+        record, origin = await in_thread(provenance.judge_record, block)
+        self.came.pop(cid, None)
+        self._adopts = True
+        return Claim(record, entry_of(record), origin)
+
+    async def contents(self, cid: str) -> dict[str, Bytes]:
+        """The content of a result, and those that it links where it is a cell's."""
+        result = await self._content(cid)
+        contents = {cid: result}
+        if is_node(cid):
+            for part in parts_of(result):
+                contents[part] = await self._content(part)
+        return contents
+
+    async def keep(self, claim: Claim) -> None:
+        """Keep a record and what came of it in the nearest store that lasts."""
+        if not self.came and not self._adopts:
+            return
+        try:
+            store = await self._kept_contents()
+            if store is not None:
+                await Shelf(store).adopt(claim.record.to_bytes())
+        except BackendError as error:
+            _warn_not_kept(error)
+
+    async def keep_bare(self, cid: str) -> None:
+        """The same for a result without a record."""
+        if not self.came:
+            return
+        try:
+            store = await self._kept_contents()
+            if store is not None:
+                await _want(store, cid, tuple(self.came))
+        except BackendError as error:
+            _warn_not_kept(error)
+
+    async def _kept_contents(self) -> KeepsBytes | None:
+        """The store that has got what came; None where it could not tell it from damage."""
+        for cid, data in self.came.items():
+            if not await in_thread(verify, cid, data):
+                return None  # A file that was cut in another way than ours are.
+        store = _nearest_lasting(self.store)
+        for cid, data in self.came.items():
+            await store.write_content(cid, [data])
+        return store
+
+    async def _content(self, cid: str) -> Bytes:
+        if cid in self.came:
+            return self.came[cid]
+        data = await self.sources.near(cid)
+        if data is None:
+            data = self.came[cid] = await self.sources.fetch(cid, progress=self.progress)
+        return data
+
+
+async def _decoded(
+    claim: Claim | None, result: str, contents: Mapping[str, Bytes], inputs: Mapping[str, Any]
+) -> Loaded:
+    code = claim is not None and claim.origin.code
+    try:
+        if not is_node(result):
+            value = await in_thread(unpack_value, contents[result], code=code)
+            return Loaded(value=value, claim=claim)
+        parts = {cid: data for cid, data in contents.items() if cid != result}
+        cell = await in_thread(unpack_cell, contents[result], parts, inputs, code=code)
+    except UntrustedError:
+        raise _untrusted(claim) if claim is not None else _unsigned(result) from None
+    except IntegrityError as error:
+        # Every byte has been verified: what it refers to is not in this session.
+        raise CodecError(
+            f"{_called(claim, result)} does not load here: {error}; it does where its inputs are "
+            "what they were, and a variable that is shared by itself does anywhere"
+        ) from error
+    names = {n: v for n, v in cell.outputs.items() if n.partition(".")[0] != "Out"}
+    return Loaded(value=names, claim=claim, cell=cell)
+
+
+def _as_they_were(inputs: Mapping[str, Any], record: Record) -> dict[str, Any]:
+    """Those of `inputs` that are, by content, what a cell has read under the same name."""
+    same = {}
+    for label, digest in record.parts.items():
+        kind, _, name = label.partition(" ")
+        if kind == "global" and name in inputs and record.kind == CELL:
+            try:
+                if fingerprint(inputs[name]) == digest:
+                    same[name] = inputs[name]
+            except FingerprintError:
+                continue
+    return same
+
+
+async def _want(store: KeepsBytes, root: str, needs: Sequence[str]) -> None:
+    row = secret.seal(root.encode(), context=b"content")
+    await store.write_record(_WANTED + root, row, None, contents=tuple(needs))
+
+
+def _nearest_lasting(store: KeepsBytes) -> KeepsBytes:
+    """The tier of this machine that outlives the session; the whole store where there is none."""
+    near = [part for part in flat(store) if isinstance(part, ValueFace) and not part.remote]
+    lasting = (part for part in near if part.lasting)
+    return next(lasting, near[0] if near else store)
+
+
+def _warn_not_kept(error: BackendError) -> None:
+    warn_once(f"what was loaded was not kept: {error}", ("load", error.server))
+
+
+def _untrusted(claim: Claim) -> UntrustedError:
+    types = list(dict.fromkeys(one_line(o.type, 60) for o in claim.record.outputs))
+    more = ", ..." if len(types) > _SHOWN_TYPES else ""
+    return UntrustedError(
+        f"{_called(claim, '')} ({', '.join(types[:_SHOWN_TYPES])}{more}) is stored as code by "
+        f"{one_line(claim.origin.signer)}, and loading it would run that; "
+        f"`%cascade trust '{claim.record.producer}' --code` would let it"
+    )
+
+
+def _unsigned(cid: str) -> UntrustedError:
+    return UntrustedError(
+        f"{cid} is stored as code by nobody knows whom; load it by the CID of its signed record"
+    )
+
+
+def _called(claim: Claim | None, cid: str) -> str:
+    return one_line(claim.record.name, 60) if claim is not None else cid
