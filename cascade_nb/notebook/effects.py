@@ -98,8 +98,10 @@ class Watch:
             culprit = _unrestorable(surface, changed, gone)
             if culprit is not None:
                 return {}, f"it changes {surface.label(culprit)}"
-            before_list = before.get("") if surface.name == _PATH else None
-            recorded[surface.name] = {"put": changed, "drop": gone, "was": before_list}
+            if surface.name == _PATH:
+                recorded[_PATH] = _path_change(before[""], after[""])
+            else:
+                recorded[surface.name] = {"put": changed, "drop": gone}
         return recorded, ""
 
 
@@ -131,7 +133,7 @@ def restore(recorded: Mapping[str, Any], *, seeded: bool) -> None:
                 surface.put(item, value)
             continue
         if surface.name == _PATH:
-            _restore_path(change["was"], change["put"][""])
+            _restore_path(change)
             continue
         for item, value in change["put"].items():
             surface.put(item, value)
@@ -220,13 +222,20 @@ def _put_path(_: str, value: list[str]) -> None:
     sys.path[:] = value
 
 
-def _restore_path(before: list[str] | None, after: list[str]) -> None:
-    """Add and remove what the cell did; the rest of the path is this session's own."""
-    for index, folder in enumerate(after):
-        if folder not in (before or ()) and folder not in sys.path:
+def _path_change(before: list[str], after: list[str]) -> dict[str, Any]:
+    """What a cell did to the path; the rest of it is the session's own, and names its folders."""
+    return {
+        "added": [[i, folder] for i, folder in enumerate(after) if folder not in before],
+        "removed": [folder for folder in before if folder not in after],
+    }
+
+
+def _restore_path(change: Mapping[str, Any]) -> None:
+    for index, folder in change.get("added", ()):
+        if folder not in sys.path:
             sys.path.insert(index, folder)
-    for folder in before or ():
-        if folder not in after and folder in sys.path:
+    for folder in change.get("removed", ()):
+        if folder in sys.path:
             sys.path.remove(folder)
 
 

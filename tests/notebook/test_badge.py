@@ -34,6 +34,16 @@ def test_a_hit_says_what_it_saved():
     assert Page(bundle["text/html"]).text == line
 
 
+def test_a_hit_says_from_whom():
+    signer = "ann <b>\n (SHA256:abc)"
+    report = make_report(Status.HIT, signer=signer)
+    bundle = badge.mimebundle(report)
+    assert bundle["text/plain"].endswith("saved 3.2 s · from ann <b> (SHA256:abc)")
+    assert Page(bundle["text/html"]).text == bundle["text/plain"]
+    assert "<b>\n" not in bundle["text/html"]
+    assert badge.as_data(report)["signer"] == signer
+
+
 def test_a_miss_says_why_and_what_it_took():
     report = make_report(Status.MISS, reason="global `K` changed: 1 -> 2")
     assert badge.mimebundle(report)["text/plain"] == (

@@ -16,7 +16,7 @@ import pytest
 from cascade_nb.errors import CacheWarning
 from cascade_nb.provenance import allowed
 from cascade_nb.provenance.allowed import Grant, LineError, Standing, parse_line, standing_of
-from tests.people import make_person
+from tests.identities import make_person
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFcQLOHXGtIdmcmsnECntTP2EqAOq7VujFEORS0G68tC"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBOPWyzOWBGnsbStKsmEqZv7qQiz3JEZ1i72uvqglkAu"

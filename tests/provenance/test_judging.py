@@ -15,7 +15,7 @@ from cascade_nb.errors import IntegrityError
 from cascade_nb.provenance import Origin, distrust, judge, judge_record, sign_record, trust
 from cascade_nb.provenance.secret import seal
 from cascade_nb.records import Record
-from tests.people import Person, make_person
+from tests.identities import Person, make_person
 from tests.test_records import RECORD
 
 OWN = Origin()

@@ -11,7 +11,7 @@ import cascade_nb
 from cascade_nb.errors import ConfigurationError
 from cascade_nb.provenance import distrust, fingerprint_of, trust, whoami
 from cascade_nb.provenance.allowed import standing_of
-from tests.people import Person, make_person
+from tests.identities import Person, make_person
 
 RSA = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7"
 
