@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import secrets
 import struct
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import libipld
 from blake3 import blake3
@@ -90,7 +89,7 @@ class RedisCacheBackend(ValueFace):
         row = _row(await self._link.call("GET", self._record(key)))
         if row is None:
             return None
-        self._riders.put(row.riders())
+        self._riders.came(row.riders())
         return row.envelope
 
     async def write_record(
@@ -166,11 +165,13 @@ class RedisCacheBackend(ValueFace):
         return await self._gather(name, size, count)
 
     async def _gather(self, name: bytes, size: int, count: int) -> bytearray | memoryview | None:
+        if not await self._is_whole(name, size, count):
+            return None
         buffer = blank(size)
         target, position = memoryview(buffer), 0
         for number in range(count):
             chunk = await self._link.call("HGET", name, str(number))
-            # Nobody knows who wrote what lies there; it must not exceed what was made room for.
+            # It may be written anew just now.
             if not isinstance(chunk, bytes) or position + len(chunk) > size:
                 return None
             await in_thread(_copy, chunk, target[position : position + len(chunk)])
@@ -183,29 +184,29 @@ class RedisCacheBackend(ValueFace):
         self._riders.forget(cid)
         if size <= _CHUNK_BYTES:
             data = b"".join(pieces)
-            await self._put(name, ("head", _packed_head(size, 1), "0", data))
+            await self._begin(name, ("head", _packed_head(size, 1), "0", data))
             if size <= _RIDING_BYTES:
                 self._riders.wrote(cid, data)
             return
         count = 0
         try:
+            await self._begin(name, ("begun", ""))
             for count, chunk in enumerate(_chunks(pieces), start=1):
-                await self._put(name, (str(count - 1), chunk))
-            await self._put(name, ("head", _packed_head(size, count)))
+                await self._link.call("HSET", name, str(count - 1), chunk)
+            await self._link.call("HSET", name, "head", _packed_head(size, count))
         except BackendError:
             await self._abandon(name)
             raise
 
-    async def _put(self, name: bytes, fields: Sequence[Any]) -> None:
-        put, look = ("HSET", name, *fields), ("PTTL", name)
-        made, end = await self._link.batch([put, look])
+    async def _begin(self, name: bytes, fields: Sequence[Any]) -> None:
+        """The first fields of a content, which ends by itself if no record ever needs it."""
+        put, expire = ("HSET", name, *fields), ("PEXPIRE", name, _UNCLAIMED_MS)
+        end = await self._link.call("PTTL", name)
+        is_claimed = end == -1 or end >= _UNCLAIMED_MS // 2
+        made, *_ = await self._link.batch([put] if is_claimed else [put, expire])
         if made is None:
             # Something of another type lies there.
-            await self._link.call("DEL", name)
-            made, end = await self._link.batch([put, look])
-        is_new = end == -1 and made == len(fields) // 2 and fields[-2] == "0"
-        if is_new or 0 <= end < _UNCLAIMED_MS // 2:
-            await self._link.call("PEXPIRE", name, _UNCLAIMED_MS)
+            await self._link.batch([("DEL", name), put, expire])
 
     async def _abandon(self, name: bytes) -> None:
         try:
@@ -216,9 +217,15 @@ class RedisCacheBackend(ValueFace):
     async def has_content(self, cid: str) -> bool:
         """Whether the content is there."""
         name = self._content(cid)
-        head, fields = await self._link.batch([("HGET", name, "head"), ("HLEN", name)])
-        found = _head(head)
-        return found is not None and int(fields) > found[1]
+        head = _head(await self._link.call("HGET", name, "head"))
+        if head is None:
+            return False
+        return await self._is_whole(name, *head)
+
+    async def _is_whole(self, name: bytes, size: int, count: int) -> bool:
+        """Whether all chunks are there: some may have been evicted while others were written."""
+        looks = [("HSTRLEN", name, str(number)) for number in range(count)]
+        return sum(map(int, await self._link.batch(looks))) == size
 
     async def _drop_needs(self, record: bytes, cids: Sequence[str]) -> None:
         """The record does not need `cids` any more; what no other one needs goes."""
@@ -264,12 +271,13 @@ class RedisCacheBackend(ValueFace):
         names = await self._link.names(_pattern(self._record("")))
         for start in range(0, len(names), _LOOKS):
             page = names[start : start + _LOOKS]
-            looks = [("GETRANGE", name, 0, _ROW.size - 1) for name in page]
-            for name, head in zip(page, await self._link.batch(looks), strict=True):
-                if isinstance(head, bytes) and len(head) == _ROW.size:
-                    mark, written, size = _ROW.unpack(head)
-                    if mark == _MARK:
-                        yield written, name, size
+            looks: list[Command] = [("GETRANGE", name, 0, _ROW.size - 1) for name in page]
+            looks += [("STRLEN", name) for name in page]
+            answers = await self._link.batch(looks)
+            for name, head, size in zip(page, answers, answers[len(page) :], strict=False):
+                row = _row_head(head)
+                if row is not None and size is not None and _ROW.size + row[1] <= size:
+                    yield row[0], name, row[1]
 
     async def try_lock(self, key: str) -> Lease | None:
         """The lock on `key` among all processes that use the server; a lease of 4 s, renewed."""
@@ -337,14 +345,20 @@ def _packed(envelope: bytes, cids: Sequence[str], riders: dict[str, bytes]) -> b
     return b"".join((head, envelope, tail))
 
 
-def _row(data: Any) -> _Row | None:
-    """A row of ours; None for whatever else may lie there."""
+def _row_head(data: Any) -> tuple[int, int] | None:
+    """When a row of ours was written, and the size of its envelope."""
     if not isinstance(data, bytes) or len(data) < _ROW.size:
         return None
-    mark, _, size = _ROW.unpack_from(data)
-    end = _ROW.size + size
-    if mark != _MARK or end > len(data):
+    mark, written, size = _ROW.unpack_from(data)
+    return (written, size) if mark == _MARK else None
+
+
+def _row(data: Any) -> _Row | None:
+    """A row of ours; None for whatever else may lie there."""
+    head = _row_head(data)
+    if head is None or _ROW.size + head[1] > len(data):
         return None
+    end = _ROW.size + head[1]
     return _Row(data[_ROW.size : end], data[end:])
 
 
@@ -359,7 +373,11 @@ def _packed_head(size: int, count: int) -> bytes:
 def _head(data: Any) -> tuple[int, int] | None:
     """Size and number of chunks of a content that is all there."""
     match = re.fullmatch(rb"(\d{1,15}) (\d{1,9})", data) if isinstance(data, bytes) else None
-    return None if match is None else (int(match[1]), int(match[2]))
+    if match is None:
+        return None
+    size, count = int(match[1]), int(match[2])
+    # Of two chunks, one is at least half full.
+    return (size, count) if count <= 4 * size // _CHUNK_BYTES + 2 else None
 
 
 def _kept_for(name: bytes, milliseconds: int | None, end: int) -> Iterator[Command]:
@@ -379,10 +397,11 @@ def _chunks(pieces: Sequence[Bytes]) -> Iterator[Bytes]:
         view = memoryview(piece).cast("B")
         for start in range(0, view.nbytes, _CHUNK_BYTES):
             step = view[start : start + _CHUNK_BYTES]
-            if len(gathered) + step.nbytes > _CHUNK_BYTES and gathered:
+            is_large = step.nbytes > _CHUNK_BYTES // 2
+            if gathered and (is_large or len(gathered) + step.nbytes > _CHUNK_BYTES):
                 yield bytes(gathered)
                 gathered = bytearray()
-            if step.nbytes > _CHUNK_BYTES // 2:
+            if is_large:
                 yield step
             else:
                 gathered += step
@@ -406,17 +425,16 @@ def _encoded(key: str) -> bytes:
 class _Riders:
     """Small contents on their way into a record, or out of one that was just read.
 
-    Bounded; and by CID, so that none of them is ever wrong.
+    Bounded; and by CID, so that none of them is ever wrong. Each step is one of the interpreter's:
+    there is no lock that a fork could leave behind.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._written: OrderedDict[str, bytes] = OrderedDict()
         self._came: OrderedDict[str, bytes] = OrderedDict()
 
     def wrote(self, cid: str, data: bytes) -> None:
-        with self._lock:
-            _enter(self._written, cid, data)
+        _enter(self._written, cid, data)
 
     def written(self, cids: Sequence[str]) -> dict[str, bytes]:
         """Those of `cids` that were just written, as far as they fit into a record."""
@@ -429,23 +447,20 @@ class _Riders:
                 room -= len(data)
         return riders
 
-    def put(self, riders: dict[str, bytes]) -> None:
-        with self._lock:
-            for cid, data in riders.items():
-                _enter(self._came, cid, data)
+    def came(self, riders: dict[str, bytes]) -> None:
+        for cid, data in riders.items():
+            _enter(self._came, cid, data)
 
     def pop(self, cid: str) -> bytes | None:
         return self._came.pop(cid, None)
 
     def forget(self, cid: str) -> None:
-        with self._lock:
-            self._came.pop(cid, None)
-            self._written.pop(cid, None)
+        self._came.pop(cid, None)
+        self._written.pop(cid, None)
 
     def clear(self) -> None:
-        with self._lock:
-            self._came.clear()
-            self._written.clear()
+        self._came.clear()
+        self._written.clear()
 
 
 def _enter(table: OrderedDict[str, bytes], cid: str, data: bytes) -> None:
@@ -456,7 +471,8 @@ def _enter(table: OrderedDict[str, bytes], cid: str, data: bytes) -> None:
 
 # URLs.
 
-_OPTIONS = re.compile(r"db|protocol|client_name|ssl_\w+")
+# Options that a URL may have, and what they may be.
+_OPTIONS = {"db": r"\d+", "protocol": "[23]", "client_name": r"\S+", r"ssl_\w+": ".*"}
 
 
 def open_redis(url: str) -> RedisCacheBackend:
@@ -469,19 +485,26 @@ def open_redis(url: str) -> RedisCacheBackend:
             are not shown.
     """
     redis = import_redis()
-    parts = urlsplit(url)
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    prefix = options.pop("prefix", "cascade:cache:")
-    for option in options:
-        if not _OPTIONS.fullmatch(option):
-            raise ConfigurationError(f"store {shown} has no option {option!r}")
-    number = options.get("db", "") if parts.scheme == "unix" else parts.path.strip("/")
-    if not re.fullmatch(r"\d*", number) or not re.fullmatch(r"\d*", options.get("db", "")):
-        raise ConfigurationError(f"store {shown} names no database: write {parts.scheme}://HOST/0")
     try:
-        client = redis.Redis.from_url(urlunsplit(parts._replace(query=urlencode(options))))
+        parts = urlsplit(url)
+        _ = parts.port
     except ValueError:
         # What is wrong is said in words that may hold the password.
-        raise ConfigurationError(f"store {shown} is no URL of a Redis server") from None
-    return RedisCacheBackend(client, prefix)
+        scheme = re.match(r"\w+", url)
+        name = f"{scheme[0]}://..." if scheme else "a URL"
+        raise ConfigurationError(f"store {name} names no host and port of a server") from None
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ConfigurationError(f"store {shown} is no URL of a Redis server")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    prefix = options.pop("prefix", "cascade:cache:")
+    if parts.scheme != "unix":
+        options.setdefault("db", parts.path.strip("/") or "0")
+    for option, value in options.items():
+        form = next((form for name, form in _OPTIONS.items() if re.fullmatch(name, option)), None)
+        if form is None:
+            raise ConfigurationError(f"store {shown} has no option {option!r}")
+        if not re.fullmatch(form, value):
+            raise ConfigurationError(f"store {shown}: {option} cannot be {value!r}")
+    location = f"{parts.scheme}://{parts.netloc}{parts.path if parts.scheme == 'unix' else ''}"
+    return RedisCacheBackend(redis.Redis.from_url(f"{location}?{urlencode(options)}"), prefix)
