@@ -6,6 +6,7 @@ limits before anything is set aside for it. Any layout is read, not only the one
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -20,11 +21,19 @@ DEPTH_LIMIT = 64
 # A chunk has thousands of bytes; a DAG that is nearly all links is made to cost its reader.
 _LINKS_FREE = 1 << 16
 _BYTES_PER_LINK = 256
-# What may be held beyond the limit of blocks that no link has asked for yet, and what each of them
-# takes beside its bytes.
-_HELD_FREE = 8 << 20
+# Of blocks that no link has asked for yet: what may be held, and what each takes beside its bytes.
+_HELD_BYTES = 64 << 20
 _HELD_EACH = 256
 _STEP = 4 << 20
+_ASSUMED_MEMORY_BYTES = 16 << 30
+
+
+def most_bytes() -> int:
+    """What no content may have more of where nothing else is known: the machine's memory."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return _ASSUMED_MEMORY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,7 @@ class FileAssembly:
 
     The content is the file for dag-pb, of any profile, and the block itself for raw and DAG-CBOR.
     Blocks that come in the order of the file are put down at once; those ahead of it are held, as
-    are, while there is room, those that no link has asked for yet. Memory is taken as bytes come.
+    are 64 MiB of those that no link has asked for yet. Memory is taken as bytes come.
 
     Args:
         cid: a binary CID of version 1.
@@ -83,6 +92,11 @@ class FileAssembly:
     def wanted(self) -> Collection[bytes]:
         """The CIDs of the blocks that are known to be missing, those found first in front."""
         return self._missing.keys()
+
+    @property
+    def received(self) -> int:
+        """Bytes of the content that are put down, from its beginning on."""
+        return len(self._data)
 
     @property
     def complete(self) -> bool:
@@ -121,7 +135,7 @@ class FileAssembly:
             del self._missing[cid]
             self._want(self._arrived(cid, block))
             self._advance()
-        elif self._held_bytes + len(block) + _HELD_EACH <= self._limit + _HELD_FREE:
+        elif self._held_bytes + len(block) + _HELD_EACH <= _HELD_BYTES:
             self._held[cid] = bytes(block)
             self._held_bytes += len(block) + _HELD_EACH
         return wanted
