@@ -10,8 +10,6 @@ from __future__ import annotations
 import calendar
 import os
 import re
-import stat
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from dataclasses import dataclass
 from cascade_nb.errors import warn_once
 from cascade_nb.provenance.public_keys import ALGORITHM, fingerprint_of, line_of
 from cascade_nb.provenance.signing import CODE, DATA
-from cascade_nb.provenance.strongbox import StrongboxError, edit, folder
+from cascade_nb.provenance.strongbox import StrongboxError, edit, folder, others_may_write
 
 NAME = "allowed_signers"
 
@@ -311,10 +309,10 @@ def _read(path: str) -> tuple[tuple[int, ...], dict[str, tuple[Grant, ...]]]:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             status = os.fstat(file.fileno())
             stamp = _stamp(status)
-            if _others_may_write(status):
+            if others_may_write(status):
                 warn_once(
                     f"{path} can be written by others and nobody in it is trusted; "
-                    "make it yours alone (chmod 600)",
+                    "look at what is in it, then make it yours alone (chmod 600)",
                     ("allowed signers", path),
                 )
                 return stamp, {}
@@ -334,10 +332,3 @@ def _read(path: str) -> tuple[tuple[int, ...], dict[str, tuple[Grant, ...]]]:
         warn_once(f"{path} cannot be read ({reason}); nobody is trusted", ("signers", path))
         return _ABSENT, {}
     return stamp, grants
-
-
-def _others_may_write(status: os.stat_result) -> bool:
-    if sys.platform == "win32":
-        return False  # There the user's profile is closed to others.
-    writable = stat.S_IMODE(status.st_mode) & 0o022
-    return bool(writable) or status.st_uid not in (os.geteuid(), 0)

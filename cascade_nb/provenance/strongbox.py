@@ -90,7 +90,7 @@ def edit(name: str, change: Callable[[bytes], bytes]) -> None:
     private before, but it is from then on.
 
     Raises:
-        StrongboxError: it cannot be read or written.
+        StrongboxError: it cannot be read or written, or others may have written in it.
     """
     from filelock import FileLock
 
@@ -100,7 +100,7 @@ def edit(name: str, change: Callable[[bytes], bytes]) -> None:
     try:
         _make_folder(box)
         with FileLock(box / f".{name}.lock", mode=0o600, timeout=_PATIENCE):
-            before = path.read_bytes() if path.exists() else b""
+            before = _read_own(path)
             after = change(before)
             if after != before:
                 with _drafted(path, after) as draft:
@@ -108,6 +108,28 @@ def edit(name: str, change: Callable[[bytes], bytes]) -> None:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise StrongboxError(f"{path} cannot be changed ({reason})", cause=path) from error
+
+
+def others_may_write(status: os.stat_result) -> bool:
+    """Whether a file may hold what another user has written."""
+    if sys.platform == "win32":
+        return False  # There the user's profile is closed to others.
+    return bool(status.st_mode & 0o022) or status.st_uid not in (os.geteuid(), 0)
+
+
+def _read_own(path: Path) -> bytes:
+    """The content of a file that the user alone can change; empty where there is none."""
+    try:
+        with open(path, "rb") as file:
+            if others_may_write(os.fstat(file.fileno())):
+                raise StrongboxError(
+                    f"{path} can be written by others; look at what is in it, then make it yours "
+                    "alone (chmod 600)",
+                    cause=path,
+                )
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def _read(path: Path) -> bytes | None:

@@ -16,6 +16,7 @@ import pytest
 from cascade_nb.errors import CacheWarning
 from cascade_nb.provenance import allowed
 from cascade_nb.provenance.allowed import Grant, LineError, Standing, parse_line, standing_of
+from cascade_nb.provenance.strongbox import StrongboxError
 from tests.identities import make_person
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFcQLOHXGtIdmcmsnECntTP2EqAOq7VujFEORS0G68tC"
@@ -176,6 +177,10 @@ def test_a_file_that_others_may_write_trusts_nobody(mode: int) -> None:
     signers().chmod(mode)
     with pytest.warns(CacheWarning, match="can be written by others"):
         assert standing_of(KEY) == Standing()
+    # Nor does writing in it make what others may have written there the user's own.
+    with pytest.raises(StrongboxError, match="can be written by others"):
+        allowed.allow({OTHER: "bob"}, code=False)
+    assert signers().read_text() == f"ann {KEY}\n"
     signers().chmod(0o644)
     assert standing_of(KEY).data
 
