@@ -30,6 +30,7 @@ _HOMES = {
     "Explanation": "tasks",
     "FileExistenceCache": "policies.file_existence",
     "FingerprintError": "errors",
+    "GatewayBackend": "backends.gateway",
     "Hit": "tasks",
     "InMemoryCacheBackend": "backends.memory",
     "InMemoryStateBackend": "backends.state",
@@ -84,6 +85,7 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from cascade_nb.backends.disk import DiskCacheBackend as DiskCacheBackend
+    from cascade_nb.backends.gateway import GatewayBackend as GatewayBackend
     from cascade_nb.backends.memory import InMemoryCacheBackend as InMemoryCacheBackend
     from cascade_nb.backends.redis import RedisCacheBackend as RedisCacheBackend
     from cascade_nb.backends.state import InMemoryStateBackend as InMemoryStateBackend

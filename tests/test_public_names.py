@@ -21,6 +21,7 @@ PUBLIC = frozenset(
     trust distrust whoami
     CacheBackend CachePolicy Executor StateBackend
     InMemoryCacheBackend DiskCacheBackend InMemoryStateBackend TieredCacheBackend RedisCacheBackend
+    GatewayBackend
     ContentCachePolicy FileExistenceCache NoCache Hit
     Engine LocalExecutor
     MessageBus Event RunStarted RunFinished TaskEvent TaskSkipped
