@@ -99,14 +99,12 @@ class Shelf:
         A stranger's as well, and an expired one: only its `origin` says what it is good for.
         """
         envelope = await self.store.read_record(_BY_CID + record_cid)
-        claim = _claimed(envelope) if envelope else None
-        if claim is not None and claim.entry.record_cid == record_cid:
-            return claim
+        if envelope and _holds(envelope, record_cid):
+            return _claimed(envelope)
         if isinstance(self.store, Lists):
             async for _, listed in self.store.records():
-                claim = _claimed(listed)
-                if claim is not None and claim.entry.record_cid == record_cid:
-                    return claim
+                if _holds(listed, record_cid):
+                    return _claimed(listed)
         return None
 
     async def content(self, cid: str, claim: Claim) -> Bytes:
@@ -234,6 +232,10 @@ def _claimed(envelope: Bytes, version: Hashable | None = None) -> Claim | None:
         return None
     record, origin = judged
     return Claim(record, entry_of(record), origin, version)
+
+
+def _holds(envelope: bytes, record_cid: str) -> bool:
+    return dag_cbor_cid(provenance.bare(envelope)) == record_cid
 
 
 def _judged_anew(claim: Claim) -> Claim:

@@ -2,6 +2,7 @@
 
 from cascade_nb.provenance.judging import (
     Origin,
+    bare,
     judge,
     judge_record,
     origin_of,
@@ -17,6 +18,7 @@ from cascade_nb.provenance.trusting import distrust, trust
 __all__ = [
     "DetachedSignature",
     "Origin",
+    "bare",
     "detached",
     "distrust",
     "fingerprint_of",

@@ -47,9 +47,14 @@ def judge(envelope: Bytes) -> tuple[Record, Origin] | None:
         if data is not None:
             record = Record.from_bytes(data)
             return record, origin_of(record)
-        return judge_record(bytes(memoryview(envelope)[_SEAL:]))
+        return judge_record(bare(envelope))
     except IntegrityError:
         return None
+
+
+def bare(envelope: Bytes) -> bytes:
+    """The bytes of the record that an envelope would hold, as yet nobody's."""
+    return bytes(memoryview(envelope)[_SEAL:])
 
 
 def judge_record(data: bytes) -> tuple[Record, Origin]:
