@@ -10,8 +10,12 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import libipld
 import pytest
 
+import cascade_nb
+from cascade_nb.content import car
+from cascade_nb.content.cid import to_text
 from cascade_nb.errors import CacheWarning
 from cascade_nb.provenance.keys import whoami
 from cascade_nb.provenance.signing import detached, sign_record, verify_signature
@@ -228,3 +232,27 @@ assert unseal(seal(b"x")) == b"x"
 assert "cryptography" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+async def test_a_person_can_check_an_exported_record_without_us(tmp_path: Path) -> None:
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("ssh-keygen is not installed")
+    cid = await cascade_nb.export([1, 2, 3], tmp_path / "shared.car")
+    reader = car.Reader()
+    blocks = dict(reader.feed((tmp_path / "shared.car").read_bytes()))
+    (root,) = reader.roots
+    assert to_text(root) == cid
+    # All that is needed: the block, any reader of DAG-CBOR, and a line of text.
+    fields = libipld.decode_dag_cbor(blocks[root])
+    signature = base64.encodebytes(fields.pop("signature")).decode()
+    message = b"cascade-nb record 1\n" + libipld.encode_dag_cbor(fields)
+    (tmp_path / "record.sig").write_text(
+        f"-----BEGIN SSH SIGNATURE-----\n{signature}-----END SSH SIGNATURE-----\n"
+    )
+    (tmp_path / "signers").write_text(f"ann {fields['producer']}\n")
+    command = ["ssh-keygen", "-Y", "verify", "-f", "signers", "-I", "ann"]
+    command += ["-n", "data@cascade-nb", "-s", "record.sig"]
+    done = subprocess.run(
+        command, cwd=tmp_path, input=message, capture_output=True, text=False, check=True
+    )
+    assert b"Good" in done.stdout
