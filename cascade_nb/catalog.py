@@ -181,16 +181,15 @@ async def clear(store: object) -> int:
 
 
 async def collect(store: object) -> Collected:
-    """Remove what nothing needs from every part of `store` that can do so.
+    """Remove what nothing needs from every part of `store` that does not do so by itself.
 
     Raises:
-        ConfigurationError: none of them can.
         BackendError: one of them fails.
     """
-    parts = [part for part in flat(store) if isinstance(part, Collects)]
-    if not parts:
-        raise ConfigurationError(f"{describe(store)} removes what nothing needs by itself")
-    done = [await part.collect() for part in parts]
+    done = [await part.collect() for part in flat(store) if isinstance(part, Collects)]
+    if not done:
+        note = f"{describe(store)} removes what nothing needs by itself"
+        return Collected(removed=0, freed=0, note=note)
     return Collected(
         removed=sum(each.removed for each in done),
         freed=sum(each.freed for each in done),

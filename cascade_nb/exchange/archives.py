@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cascade_nb import provenance
-from cascade_nb.content import car
+from cascade_nb.content import car, verify
 from cascade_nb.content import cid as cids
-from cascade_nb.content.assembly import FileAssembly
+from cascade_nb.content.assembly import FileAssembly, most_bytes
 from cascade_nb.errors import ConfigurationError, IntegrityError
-from cascade_nb.exchange.claims import check_contents, check_form, is_record, most_bytes, parts_of
+from cascade_nb.exchange.claims import check_contents, check_form, is_record, parts_of
 from cascade_nb.protocols import Bytes
 from cascade_nb.records import Record
 
@@ -164,6 +164,11 @@ class _Gathering:
                 + more * (len(missing) > _SHOWN_MISSING)
             )
         texts = tuple(map(cids.to_text, self.roots))
+        for cid, content in self.contents.items():
+            if not verify(cid, content):
+                raise IntegrityError(
+                    f"{cid} is a file that is cut in another way than is kept here"
+                )
         for data in self.records.values():
             check_contents(Record.from_bytes(data), self.contents)
         needs = {root: self._belonging(root) for root in texts if root not in self.records}
@@ -207,11 +212,11 @@ class _Gathering:
             self._take_node(block, self._room)
             return
         record, _ = provenance.judge_record(block)
+        check_form(record)
         self._room -= record.size
         if self._room < 0:
-            raise IntegrityError(f"{record.name!r:.60} claims to be larger than memory is")
+            raise IntegrityError("its records claim to have more than memory is")
         self.records[cids.dag_cbor_cid(block)] = block
-        check_form(record)
         result = cids.parse(record.result)
         self._want(result, lambda node: self._take_node(node, record.size), record.size)
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import libipld
 
+from cascade_nb.content.assembly import most_bytes
 from cascade_nb.content.cid import DAG_CBOR, codec_of, parse
 from cascade_nb.errors import ConfigurationError, IntegrityError
 from cascade_nb.policies.packing import contents_of_cell
 from cascade_nb.protocols import Bytes
 from cascade_nb.records import Record
+from cascade_nb.units import human_size
 
 VALUE, CELL = "value", "cell"
-# Where the machine does not tell how much memory it has.
-_ASSUMED_MEMORY_BYTES = 16 << 30
 
 
 def is_record(block: bytes) -> bool:
@@ -61,6 +60,10 @@ def check_form(record: Record) -> None:
         raise IntegrityError(f"the record of {record.name!r:.60} lists another output than its own")
     if record.size < 0 or any(output.size < 0 for output in record.outputs):
         raise IntegrityError(f"{record.name!r:.60} claims a size below nothing")
+    if record.size > most_bytes():
+        raise IntegrityError(
+            f"{record.name!r:.60} claims to have {human_size(record.size)}, more than memory is"
+        )
 
 
 def check_contents(record: Record, contents: Mapping[str, Bytes]) -> None:
@@ -80,9 +83,6 @@ def check_contents(record: Record, contents: Mapping[str, Bytes]) -> None:
         )
 
 
-def most_bytes() -> int:
-    """More than this no result may claim to have: it could not be decoded here."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return _ASSUMED_MEMORY_BYTES
+def is_shown(name: str) -> bool:
+    """Whether an output of a cell is what stood beside ``Out[n]``, and no variable."""
+    return name.partition(".")[0] == "Out"

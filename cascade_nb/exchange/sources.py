@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 
 from cascade_nb import catalog
 from cascade_nb.backends.tiered import flat
@@ -25,8 +24,9 @@ class Sources:
         self._store = store
         self._distant = [part for part in flat(store) if isinstance(part, Fetches)]
         if gateways:
-            gateway = import_module("cascade_nb.backends.gateway")
-            self._distant.append(gateway.GatewayBackend(gateways))
+            from cascade_nb.backends.gateway import GatewayBackend
+
+            self._distant.append(GatewayBackend(gateways))
 
     async def near(self, cid: str) -> Bytes | None:
         """The content, if the store has it undamaged."""

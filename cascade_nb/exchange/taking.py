@@ -27,6 +27,7 @@ from cascade_nb.exchange.claims import (
     check_form,
     is_node,
     is_record,
+    is_shown,
     parts_of,
 )
 from cascade_nb.exchange.sources import Sources
@@ -97,7 +98,11 @@ async def load(
     if claim is None:
         contents = await loading.contents(wanted)
         await loading.keep_bare(wanted)
-        return await _decoded(None, wanted, contents, {})
+        try:
+            return await _decoded(None, wanted, contents, {})
+        except UntrustedError:
+            claim = await giving.of_result(store, wanted)
+            raise _untrusted(claim) if claim is not None else _unsigned(wanted) from None
     check_form(claim.record)
     if claim.record.needs_code and not claim.origin.code:
         raise _untrusted(claim)
@@ -224,14 +229,19 @@ async def _decoded(
         parts = {cid: data for cid, data in contents.items() if cid != result}
         cell = await in_thread(unpack_cell, contents[result], parts, inputs, code=code)
     except UntrustedError:
-        raise _untrusted(claim) if claim is not None else _unsigned(result) from None
+        if claim is None:
+            raise
+        raise _untrusted(claim) from None
     except IntegrityError as error:
         # Every byte has been verified: what it refers to is not in this session.
         raise CodecError(
             f"{_called(claim, result)} does not load here: {error}; it does where its inputs are "
             "what they were, and a variable that is shared by itself does anywhere"
         ) from error
-    names = {n: v for n, v in cell.outputs.items() if n.partition(".")[0] != "Out"}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # A record is its signer's: what it links may be of any form.
+        raise IntegrityError(f"{_called(claim, result)} is no cell: {error!r:.200}") from error
+    names = {n: v for n, v in cell.outputs.items() if not is_shown(n)}
     return Loaded(value=names, claim=claim, cell=cell)
 
 

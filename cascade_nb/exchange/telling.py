@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cascade_nb.content.cid import dag_cbor_cid
-from cascade_nb.exchange.claims import CELL
+from cascade_nb.exchange.claims import CELL, is_shown
 from cascade_nb.exchange.taking import Imported
 from cascade_nb.policies.shelf import Claim
 from cascade_nb.protocols import Collected
@@ -19,32 +20,27 @@ _SHOWN_OUTPUTS = 6
 
 
 def shared(claim: Claim, nodes: Sequence[str], *, command: str) -> str:
-    """A record's CID, what it contains, where it is, and what the other side types.
+    """A record's CID, what it contains, where it is, and what the other side pastes.
 
     Args:
         claim: what is shared.
         nodes: what it is pinned on.
         command: how the surface's verbs begin, such as ``%cascade``.
     """
-    cid, record = claim.entry.record_cid, claim.record
-    lines = [cid, contains(record)]
+    cid = claim.entry.record_cid
     if nodes:
-        lines.append(f"pinned on {', '.join(nodes)}")
+        where = f"pinned on {', '.join(nodes)}"
     else:
-        lines.append(
-            "in your store alone; who cannot reach that needs a file: "
-            f"{command} export {cid} -o FILE.car"
-        )
-    return "\n".join([*lines, *instructions(record, command)])
+        where = f"in your store alone; for a file: {command} export {cid} -o FILE.car"
+    return "\n".join([cid, contains(claim.record), where, *_instructions([claim], command)])
 
 
 def exported(claims: Sequence[Claim], path: str, size: int, *, command: str) -> str:
-    """What a CAR file holds, and what the other side types."""
+    """What a CAR file holds, and what the other side pastes."""
     lines = [f"{claim.entry.record_cid}  {contains(claim.record)}" for claim in claims]
-    lines.append(f"written to {one_line(path)}, {human_size(size)}; there: {command} import FILE")
-    for line in dict.fromkeys(i for c in claims for i in instructions(c.record, command)):
-        lines.append(line)
-    return "\n".join(lines)
+    lines.append(f"written to {one_line(path)}, {human_size(size)}")
+    name = shlex.quote(os.path.basename(path))
+    return "\n".join([*lines, *_instructions(claims, command, f"{command} import {name}")])
 
 
 def imported(found: Imported, *, command: str) -> str:
@@ -69,21 +65,20 @@ def imported(found: Imported, *, command: str) -> str:
 
 def collected(done: Collected) -> str:
     """What collecting has removed, or what it would free."""
-    note = f"; {one_line(done.note)}" if done.note else ""
-    return f"removed {plural(done.removed, 'thing')}, {human_size(done.freed)}{note}"
+    said = f"removed {plural(done.removed, 'item')}, {human_size(done.freed)}"
+    return f"{said}; {one_line(done.note)}" if done.note else said
 
 
 def contains(record: Record) -> str:
     """A record in a line: name, kind, size and outputs."""
-    shown = [
-        f"{one_line(output.name, 40)} ({one_line(output.type, 60)})"
-        if record.kind == CELL
-        else one_line(output.type, 60)
-        for output in record.outputs[:_SHOWN_OUTPUTS]
-    ]
-    more = len(record.outputs) - _SHOWN_OUTPUTS
+    if record.kind == CELL:
+        named = [output for output in record.outputs if not is_shown(output.name)]
+        shown = [f"{one_line(o.name, 40)} ({one_line(o.type, 60)})" for o in named]
+    else:
+        shown = [one_line(output.type, 60) for output in record.outputs]
+    more = len(shown) - _SHOWN_OUTPUTS
     if more > 0:
-        shown.append(f"{more} more")
+        shown[_SHOWN_OUTPUTS:] = [f"{more} more"]
     what = "code, " if record.needs_code else ""
     return (
         f"{one_line(record.name, 60)}: {what}{record.kind}, {human_size(record.size)}"
@@ -91,23 +86,20 @@ def contains(record: Record) -> str:
     )
 
 
-def instructions(record: Record, command: str) -> list[str]:
-    """What the other side types to load it."""
-    cid = cid_of(record)
-    lines = [f"there: {command} load {cid}"]
-    if record.needs_code:
-        lines.insert(0, f"there, first, if they trust you: {trusting(record, command)}")
-    return lines
+def _instructions(claims: Sequence[Claim], command: str, *first: str) -> list[str]:
+    """What the other side pastes to load what is claimed."""
+    code = [trusting(claim.record, command) for claim in claims if claim.record.needs_code]
+    if code:
+        said = "the other side pastes, if you are trusted to run code there:"
+    else:
+        said = "the other side pastes:"
+    loads = [f"{command} load {claim.entry.record_cid}" for claim in claims]
+    return [said, *first, *dict.fromkeys(code), *dict.fromkeys(loads)]
 
 
 def trusting(record: Record, command: str) -> str:
     """The command that trusts a record's signer with what it holds."""
     return f"{command} trust '{record.producer}'" + " --code" * record.needs_code
-
-
-def cid_of(record: Record) -> str:
-    """The record's own CID."""
-    return dag_cbor_cid(record.to_bytes())
 
 
 def revealed(record: Record) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 from cascade_nb.config import settings
 from cascade_nb.errors import CascadeError, CodecError, ConfigurationError
 from cascade_nb.exchange import giving, taking, telling
+from cascade_nb.exchange.claims import is_shown
 from cascade_nb.exchange.giving import Unsigned
 from cascade_nb.exchange.taking import Loaded
 from cascade_nb.fingerprint.values import fingerprint
@@ -162,7 +163,7 @@ def _bind(shell: Any, loaded: Loaded) -> None:
     names = {n: v for n, v in loaded.value.items() if _may_bind(shell, n)}
     shell.user_ns.update(names)
     outputs = loaded.cell.outputs
-    shown = shown_names(sum(n.partition(".")[0] == "Out" for n in outputs))
+    shown = shown_names(sum(map(is_shown, outputs)))
     values = [outputs[n] for n in shown] if all(n in outputs for n in shown) else []
     try:
         replay(shell, loaded.cell.displays, values)
