@@ -18,7 +18,8 @@ from cascade_nb.backends.base import ValueFace
 from cascade_nb.backends.buffers import blank, length
 from cascade_nb.backends.leases import LEASE_SECONDS, Lease, settle
 from cascade_nb.backends.outages import parts_gone
-from cascade_nb.backends.redis_link import Command, RedisLink, import_redis
+from cascade_nb.backends.redis_lines import Command
+from cascade_nb.backends.redis_link import RedisLink, import_redis
 from cascade_nb.errors import BackendError, ConfigurationError
 from cascade_nb.loop import in_thread
 from cascade_nb.protocols import Bytes

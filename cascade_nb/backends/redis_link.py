@@ -13,23 +13,19 @@ import inspect
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from cascade_nb.backends import forks
 from cascade_nb.backends.outages import Breaker
+from cascade_nb.backends.redis_lines import AwaitedLine, ClientLine, Command, Line
 from cascade_nb.errors import BackendError, ConfigurationError
 from cascade_nb.loop import from_guest, in_thread, run_sync
 
-T = TypeVar("T")
-Command: TypeAlias = Sequence[Any]
+# Does something with a line, and gives the answer or, where lines are awaited, an awaitable.
+Action: TypeAlias = Callable[[Any], Any]
 
 # A server that says nothing for so long is dead.
 DEADLINE_SECONDS = 1.0
-_STEP = 1000
-# Each thread that waits has a connection; there is no need for a limit.
-_CONNECTIONS = 2**31
-
 # What of a client's settings says where its server is and how it is entered. The rest (retries,
 # decoding, caches) is how the user's own calls are made.
 _ENTRANCE = frozenset(
@@ -73,9 +69,9 @@ class RedisLink:
             )
         self._client = client
         self.server = server_of(client)
-        self._copy = _copier(client)
+        self._make_line = _line_maker(client)
         self._is_awaited = False
-        if self._copy is None:
+        if self._make_line is None:
             if _decodes(client):
                 raise ConfigurationError(
                     "results are bytes: make the client without decode_responses"
@@ -83,8 +79,7 @@ class RedisLink:
             self._is_awaited = inspect.iscoroutinefunction(client.execute_command)
         # The loop on which a client that cannot be copied was last awaited.
         self._loop: asyncio.AbstractEventLoop | None = None
-        # Our own client, the user's where there is no copy, or None where it is still to be made.
-        self._own: Any = None
+        self._line: Any = None
         self._is_reached = False
         self._reaching = threading.RLock()
         self._breaker = Breaker(self._reach)
@@ -92,44 +87,22 @@ class RedisLink:
 
     async def call(self, *command: Any) -> Any:
         """The answer to one command; None where what lies there is of another type than ours."""
-        return await self._do(lambda client: client.execute_command(*command))
+        return await self._do(lambda line: line.call(*command))
 
     async def evaluate(self, script: str, keys: Sequence[bytes], arguments: Sequence[Any]) -> Any:
         """The answer of a Lua script."""
-        return await self._do(lambda client: client.eval(script, len(keys), *keys, *arguments))
+        return await self._do(lambda line: line.evaluate(script, keys, arguments))
 
     async def batch(self, commands: Sequence[Command]) -> list[Any]:
         """The answers to `commands`, sent together; as `call`, each."""
         if not commands:
             return []
-
-        def send(client: Any) -> Any:
-            pipeline = client.pipeline(transaction=False)
-            for command in commands:
-                pipeline.execute_command(*command)
-            return pipeline.execute(raise_on_error=False)
-
-        answers = []
-        for answer in await self._do(send):
-            if isinstance(answer, Exception):
-                with map_redis_errors(self.server):
-                    if not _is_wrong_type(answer):
-                        raise answer
-                answer = None
-            answers.append(answer)
-        return answers
+        answers = await self._do(lambda line: line.batch(commands))
+        return [self._checked(answer) for answer in answers]
 
     async def names(self, pattern: bytes) -> list[bytes]:
         """All keys that match `pattern`."""
-        if self._is_awaited:
-
-            async def scan(client: Any) -> list[bytes]:
-                return [name async for name in client.scan_iter(match=pattern, count=_STEP)]
-
-            found = await self._do(scan)
-        else:
-            found = await self._do(lambda c: list(c.scan_iter(match=pattern, count=_STEP)))
-        # A scan may find a key twice.
+        found = await self._do(lambda line: line.names(pattern))
         return [as_bytes(name) for name in dict.fromkeys(found)]
 
     def evaluate_here(self, script: str, keys: Sequence[bytes], arguments: Sequence[Any]) -> Any:
@@ -141,7 +114,7 @@ class RedisLink:
             return asyncio.run_coroutine_threadsafe(coroutine, loop).result(2 * DEADLINE_SECONDS)
         return run_sync(coroutine)
 
-    async def _do(self, action: Callable[[Any], Any]) -> Any:
+    async def _do(self, action: Action) -> Any:
         self._breaker.check()
         if not self._is_awaited:
             return await in_thread(self._act, action)
@@ -149,36 +122,44 @@ class RedisLink:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             self._loop = None
-        with self._watched():
-            return await from_guest(action(self._client))
-
-    def _act(self, action: Callable[[Any], T]) -> T | None:
-        client = self._reached()
-        with self._watched():
-            try:
-                return action(client)
-            except Exception as error:
-                if _is_wrong_type(error):
-                    return None
-                if not _is_cut(error) or self._copy is None:
-                    raise
-            # A connection that was cut says nothing of the next one.
-            return action(client)
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """What fails in here trips the breaker if it is the server that is out of reach."""
         try:
-            with map_redis_errors(self.server):
-                yield
-        except BackendError as error:
-            if is_outage(error.__cause__):
-                with self._reaching:
-                    # Of all who wait for the same dead server, the first tells.
-                    if self._is_reached:
-                        self._is_reached = False
-                        self._breaker.tripped(error)
-            raise
+            return await from_guest(action(AwaitedLine(self._client)))
+        except Exception as error:
+            return self._failed(error)
+
+    def _act(self, action: Action) -> Any:
+        line = self._line if self._is_reached else self._reached()
+        try:
+            return action(line)
+        except Exception as error:
+            if not _is_cut(error):
+                return self._failed(error)
+        # A connection that was cut says nothing of the next one.
+        line.hang_up()
+        try:
+            return action(line)
+        except Exception as error:
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """None where it is nothing but a key of another type.
+
+        Raises:
+            BackendError: it is more than that; the breaker is tripped if it is the server.
+        """
+        if _is_wrong_type(error):
+            return
+        failure = failure_of(error, self.server)
+        if is_outage(error):
+            with self._reaching:
+                # Of all who wait for the same dead server, the first tells.
+                if self._is_reached or self._is_awaited:
+                    self._is_reached = False
+                    self._breaker.tripped(failure)
+        raise failure from error
+
+    def _checked(self, answer: Any) -> Any:
+        return self._failed(answer) if isinstance(answer, Exception) else answer
 
     def _reached(self) -> Any:
         """The client, once its server has answered."""
@@ -187,7 +168,7 @@ class RedisLink:
                 if not self._is_reached:
                     self._breaker.check()
                     self._reach()
-        return self._own
+        return self._line
 
     def _reach(self) -> None:
         """Ask the server whether it is there, for a second in all: resolving a name has no limit.
@@ -195,29 +176,29 @@ class RedisLink:
         Raises:
             BackendError: it is not, or lets nobody in.
         """
-        if self._own is None:
-            self._own = self._client if self._copy is None else self._copy()
         failed: list[Exception] = []
 
         def ask() -> None:
             try:
-                self._own.ping()
+                if self._line is None:
+                    self._line = (self._make_line or self._call_as_it_is)()
+                self._line.hang_up()
+                self._line.call("PING")
             except Exception as error:
                 failed.append(error)
 
-        try:
-            with map_redis_errors(self.server):
-                asking = threading.Thread(target=ask, name="cascade-nb redis", daemon=True)
-                asking.start()
-                asking.join(DEADLINE_SECONDS)
-                if asking.is_alive():
-                    raise TimeoutError
-                if failed:
-                    raise failed[0]
-        except BackendError as error:
-            self._breaker.tripped(error)
-            raise
+        asking = threading.Thread(target=ask, name="cascade-nb redis", daemon=True)
+        asking.start()
+        asking.join(DEADLINE_SECONDS)
+        error = TimeoutError() if asking.is_alive() else failed[0] if failed else None
+        if error is not None:
+            failure = failure_of(error, self.server)
+            self._breaker.tripped(failure)
+            raise failure from error
         self._is_reached = True
+
+    def _call_as_it_is(self) -> ClientLine:
+        return ClientLine(self._client)
 
     def before_fork(self) -> None:
         """Nothing has to rest: the child uses no connection of its parent's."""
@@ -225,7 +206,7 @@ class RedisLink:
     def after_fork(self, *, in_child: bool) -> None:
         """The child makes connections of its own."""
         if in_child:
-            self._own, self._is_reached = None, False
+            self._line, self._is_reached = None, False
             self._reaching = threading.RLock()
             self._breaker = Breaker(self._reach)
 
@@ -259,8 +240,8 @@ def as_bytes(answer: Any) -> bytes:
     return answer.encode("utf-8", "surrogateescape") if isinstance(answer, str) else answer
 
 
-def _copier(client: Any) -> Callable[[], Any] | None:
-    """What makes a client of our own for the same server; None where we don't know how."""
+def _line_maker(client: Any) -> Callable[[], Line | ClientLine] | None:
+    """What makes a line of our own to a client's server; None where we don't know how."""
     import_redis()
     import redis.asyncio.cluster
 
@@ -272,7 +253,7 @@ def _copier(client: Any) -> Callable[[], Any] | None:
         settings = _settings(client.get_connection_kwargs())
         for name in ("host", "port", "db"):
             settings.pop(name, None)
-        return lambda: redis.cluster.RedisCluster(startup_nodes=nodes, **settings)
+        return lambda: ClientLine(redis.cluster.RedisCluster(startup_nodes=nodes, **settings))
     kinds = {
         getattr(module, name): getattr(redis.connection, name)
         for module in (redis.connection, redis.asyncio.connection)
@@ -285,11 +266,7 @@ def _copier(client: Any) -> Callable[[], Any] | None:
     if pool.connection_kwargs.get("redis_connect_func") is not None:
         return None
     settings = _settings(pool.connection_kwargs)
-    return lambda: redis.Redis(
-        connection_pool=redis.ConnectionPool(
-            connection_class=kind, max_connections=_CONNECTIONS, **settings
-        )
-    )
+    return lambda: Line(lambda: kind(**settings))
 
 
 def _settings(theirs: dict[str, Any]) -> dict[str, Any]:
@@ -304,18 +281,12 @@ def _settings(theirs: dict[str, Any]) -> dict[str, Any]:
     return {**ours, "retry": Retry(NoBackoff(), 0), "decode_responses": False}
 
 
-@contextmanager
-def map_redis_errors(server: str) -> Iterator[None]:
-    """Turn what a client raises into a `BackendError` of one line that names `server`.
+def failure_of(error: Exception, server: str) -> BackendError:
+    """What a client raised, as one line that names `server`.
 
     The client's own words are left out: they may hold keys, and a password in a URL.
     """
-    try:
-        yield
-    except BackendError:
-        raise
-    except Exception as error:
-        raise BackendError(f"the store {server} {_why(error)}", server=server) from error
+    return BackendError(f"the store {server} {_why(error)}", server=server)
 
 
 def is_outage(error: BaseException | None) -> bool:

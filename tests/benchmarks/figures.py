@@ -33,3 +33,20 @@ def cpu_microseconds(
                 call()
             taken[name].append((time.process_time() - began) / repeats * 1e6)
     return {name: statistics.median(samples) for name, samples in taken.items()}
+
+
+def wall_microseconds(
+    calls: Mapping[str, Callable[[], object]], *, each: int, rounds: int = 15
+) -> dict[str, float]:
+    """What one of the `each` repeats within each call takes by the clock, others waited for.
+
+    The median over `rounds`, taken in turn.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            gc.collect()
+            began = time.perf_counter()
+            call()
+            taken[name].append((time.perf_counter() - began) / each * 1e6)
+    return {name: statistics.median(samples) for name, samples in taken.items()}
