@@ -99,7 +99,7 @@ async def load(
         contents = await loading.contents(wanted)
         await loading.keep_bare(wanted)
         try:
-            return await _decoded(None, wanted, contents, {})
+            return await _decoded(None, wanted, contents, _Inputs({}))
         except UntrustedError:
             claim = await giving.of_result(store, wanted)
             raise _untrusted(claim) if claim is not None else _unsigned(wanted) from None
@@ -219,7 +219,7 @@ class _Loading:
 
 
 async def _decoded(
-    claim: Claim | None, result: str, contents: Mapping[str, Bytes], inputs: Mapping[str, Any]
+    claim: Claim | None, result: str, contents: Mapping[str, Bytes], inputs: _Inputs
 ) -> Loaded:
     code = claim is not None and claim.origin.code
     try:
@@ -232,20 +232,39 @@ async def _decoded(
         if claim is None:
             raise
         raise _untrusted(claim) from None
-    except IntegrityError as error:
-        # Every byte has been verified: what it refers to is not in this session.
+    except (CodecError, IntegrityError) as error:
+        if not inputs.missing:
+            raise
         raise CodecError(
-            f"{_called(claim, result)} does not load here: {error}; it does where its inputs are "
-            "what they were, and a variable that is shared by itself does anywhere"
+            f"{_called(claim, result)} refers to its input `{inputs.missing[0]}`, which is not "
+            "here, or not what it was; it loads where that is, and a variable that is shared by "
+            "itself loads anywhere"
         ) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # A record is its signer's: what it links may be of any form.
         raise IntegrityError(f"{_called(claim, result)} is no cell: {error!r:.200}") from error
-    names = {n: v for n, v in cell.outputs.items() if not is_shown(n)}
-    return Loaded(value=names, claim=claim, cell=cell)
+    # In the order in which they were bound; DAG-CBOR has its own.
+    order = [o.name for o in claim.record.outputs] if claim is not None else []
+    names = [n for n in dict.fromkeys((*order, *cell.outputs)) if n in cell.outputs]
+    value = {n: cell.outputs[n] for n in names if not is_shown(n)}
+    return Loaded(value=value, claim=claim, cell=cell)
 
 
-def _as_they_were(inputs: Mapping[str, Any], record: Record) -> dict[str, Any]:
+class _Inputs(dict[str, Any]):
+    """What a session has of a cell's inputs; `missing` are those that were asked for in vain."""
+
+    def __init__(self, found: Mapping[str, Any]) -> None:
+        super().__init__(found)
+        self.missing: list[str] = []
+
+    def __contains__(self, name: object) -> bool:
+        there = super().__contains__(name)
+        if not there and isinstance(name, str):
+            self.missing.append(one_line(name, 60))
+        return there
+
+
+def _as_they_were(inputs: Mapping[str, Any], record: Record) -> _Inputs:
     """Those of `inputs` that are, by content, what a cell has read under the same name."""
     same = {}
     for label, digest in record.parts.items():
@@ -256,7 +275,7 @@ def _as_they_were(inputs: Mapping[str, Any], record: Record) -> dict[str, Any]:
                     same[name] = inputs[name]
             except FingerprintError:
                 continue
-    return same
+    return _Inputs(same)
 
 
 async def _want(store: KeepsBytes, root: str, needs: Sequence[str]) -> None:

@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cascade_nb import catalog
 from cascade_nb.config import settings
-from cascade_nb.errors import CascadeError, CodecError, ConfigurationError
+from cascade_nb.errors import CodecError, ConfigurationError, FingerprintError
 from cascade_nb.exchange import giving, taking, telling
-from cascade_nb.exchange.claims import is_shown
+from cascade_nb.exchange.claims import CELL, is_shown
 from cascade_nb.exchange.giving import Unsigned
 from cascade_nb.exchange.taking import Loaded
 from cascade_nb.fingerprint.values import fingerprint
@@ -20,6 +21,7 @@ from cascade_nb.notebook.bindings import shown_names
 from cascade_nb.notebook.grammar import Given
 from cascade_nb.notebook.replay import replay
 from cascade_nb.notebook.store import session_store
+from cascade_nb.policies.packing import RESULT
 from cascade_nb.policies.shelf import Claim
 from cascade_nb.protocols import KeepsBytes
 from cascade_nb.provenance import distrust, trust, whoami
@@ -127,27 +129,25 @@ async def _claim(store: KeepsBytes, shell: Any, wanted: str) -> Claim:
 async def _found(store: KeepsBytes, shell: Any, wanted: str) -> Claim | Unsigned:
     """What `wanted` names: a cell or result, unless a variable of that name is something else."""
     variables: dict[str, Any] = shell.user_ns
-    is_variable = wanted in variables and wanted not in shell.user_ns_hidden
+    if wanted not in variables or wanted in shell.user_ns_hidden:
+        return await giving.find_for_people(store, wanted)
+    value = variables[wanted]
     try:
-        found = await giving.find_for_people(store, wanted)
+        named = [e for e in await catalog.find(store, wanted) if e.name == wanted]
     except ConfigurationError:
-        if not is_variable:
-            raise
-        return Unsigned(variables[wanted], wanted)
-    if is_variable and isinstance(found, Claim) and not _leaves(found, wanted, variables[wanted]):
-        return Unsigned(variables[wanted], wanted)
-    return found
+        named = []
+    for entry in named:
+        if _is_of(entry, wanted, value):
+            return await giving.of_entry(store, entry)
+    return Unsigned(value, wanted)
 
 
-def _leaves(claim: Claim, name: str, value: Any) -> bool:
-    """Whether a claim goes by `name`, and is not of another value than the variable has."""
-    record = claim.record
-    if record.name != name:
-        return False
-    digests = {output.name: output.fingerprint for output in record.outputs}
+def _is_of(entry: Entry, name: str, value: Any) -> bool:
+    """Whether a result of that name has the value that the variable has."""
+    digests = {output.name: output.fingerprint for output in entry.outputs}
     try:
-        return digests.get(name) in (None, fingerprint(value))
-    except CascadeError:
+        return fingerprint(value) == digests.get(name if entry.kind == CELL else RESULT)
+    except FingerprintError:
         return False
 
 

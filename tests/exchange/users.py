@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cascade_nb import config
-from tests.people import Person
+from tests.identities import Person
 
 _PRELUDE = "import asyncio\nfrom cascade_nb import *\n\nasync def main():\n"
 
