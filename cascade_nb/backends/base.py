@@ -24,7 +24,7 @@ from cascade_nb.provenance.secret import seal, unseal
 
 _CONTEXT = b"value"
 _FORMAT = 1
-# Encodings up to this size lie in the claim itself, and are decoded without a trip to a thread.
+# Decoding up to this many bytes takes less than a trip to a thread and back.
 _INLINE_BYTES = 32 * 1024
 # Clocks of processes on one machine agree; this much may lie between two looks at one.
 CLOCK_SLACK_SECONDS = 5.0
@@ -41,6 +41,8 @@ class ValueFace(KeepsBytes):
     # Whether it is reached over a network, and whether it outlives this process by itself.
     remote: ClassVar[bool] = False
     lasting: ClassVar[bool] = False
+    # Encodings up to this size lie in the claim itself.
+    inline_bytes: ClassVar[int] = _INLINE_BYTES
 
     async def get(self, key: str) -> Any | None:
         """The value stored under `key`, or None (which a stored None is, too).
@@ -89,7 +91,7 @@ class ValueFace(KeepsBytes):
     ) -> None:
         claim: dict[str, Any] = {"format": _FORMAT, "key": name, "created": time.time(), "ttl": ttl}
         contents: tuple[str, ...] = ()
-        if sum(memoryview(piece).nbytes for piece in pieces) <= _INLINE_BYTES:
+        if sum(memoryview(piece).nbytes for piece in pieces) <= self.inline_bytes:
             claim["data"] = bytes(joined(pieces))
         else:
             claim["cid"] = await in_thread(file_cid, pieces)

@@ -175,6 +175,7 @@ class HttpClient:
         Raises:
             BackendError: the server is dead, or stands still.
             BrokenOffError: it closed the connection before the end, twice.
+            Exception: what `body` raised.
         """
         self._breaker.check()
         watch = Watch(
@@ -196,6 +197,8 @@ class HttpClient:
                 raise  # a deadline of the caller's
             raise watch.verdict from None
         except _transport_errors() as error:
+            if watch.failure is not None:
+                raise watch.failure from None
             raise await self._explained(error) from error
 
     async def is_alive(self) -> bool:
@@ -216,7 +219,8 @@ class HttpClient:
                 watch.working()
                 breaks += 1
                 # A kept connection may have been closed while the request was under way.
-                if _is_no_connection(error) or breaks > 1 or not await self.is_alive():
+                final = watch.failure is not None or _is_no_connection(error) or breaks > 1
+                if final or not await self.is_alive():
                     raise
                 logger.debug("%s is asked again: %r", self.shown, error)
                 continue

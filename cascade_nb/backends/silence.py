@@ -39,6 +39,8 @@ class Watch:
     dead: Callable[[], BackendError]
     idle: Callable[[], BackendError]
     verdict: BackendError | None = field(default=None, init=False)
+    # What went wrong while a piece was made; to those who send, it is a broken connection.
+    failure: Exception | None = field(default=None, init=False)
     _since: float | None = field(default=None, init=False)
 
     def waiting(self) -> None:
@@ -52,10 +54,14 @@ class Watch:
     async def over(self, pieces: AsyncIterator[Bytes]) -> AsyncIterator[Bytes]:
         """`pieces`, to be sent: while one is made, the server is not waited for."""
         self.working()
-        async for piece in pieces:
-            self.waiting()
-            yield piece
-            self.working()
+        try:
+            async for piece in pieces:
+                self.waiting()
+                yield piece
+                self.working()
+        except Exception as error:
+            self.failure = error
+            raise
         self.waiting()
 
     async def run(self, deadline: asyncio.Timeout) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from cascade_nb.backends.disk import DiskCacheBackend
+from cascade_nb.backends.ipfs import IpfsCacheBackend
 from cascade_nb.backends.memory import InMemoryCacheBackend
 from cascade_nb.backends.plain import as_store
 from cascade_nb.backends.redis import RedisCacheBackend
+from tests.servers.kubo import KuboNode, kubo_node
 from tests.servers.redis import RedisServer, redis_server
 
 
@@ -62,7 +64,50 @@ def redis_asyncio_store(redis_here: RedisServer) -> RedisCacheBackend:
     return RedisCacheBackend(redis_here.asyncio_client())
 
 
-@pytest.fixture(params=["memory", "disk", "redis_store", "redis_asyncio_store"])
+@pytest.fixture(scope="session")
+def session_kubo() -> Iterator[KuboNode]:
+    with kubo_node() as node:
+        yield node
+
+
+@pytest.fixture
+def kubo(session_kubo: KuboNode) -> KuboNode:
+    """An IPFS node that is offline, and empty."""
+    session_kubo.clean()
+    return session_kubo
+
+
+@pytest.fixture
+def ipfs_over_memory(kubo: KuboNode) -> IpfsCacheBackend:
+    return IpfsCacheBackend(InMemoryCacheBackend(), kubo.url)
+
+
+@pytest.fixture
+def ipfs_over_disk(kubo: KuboNode, disk: DiskCacheBackend) -> IpfsCacheBackend:
+    return IpfsCacheBackend(disk, kubo.url)
+
+
+@pytest.fixture
+def ipfs_over_plain(kubo: KuboNode) -> IpfsCacheBackend:
+    return IpfsCacheBackend(DictBackend(), kubo.url)
+
+
+@pytest.fixture
+def ipfs_over_redis(kubo: KuboNode, redis_store: RedisCacheBackend) -> IpfsCacheBackend:
+    return IpfsCacheBackend(redis_store, kubo.url)
+
+
+OURS = [
+    "memory",
+    "disk",
+    "redis_store",
+    "redis_asyncio_store",
+    "ipfs_over_memory",
+    "ipfs_over_disk",
+]
+
+
+@pytest.fixture(params=OURS)
 def backend(request: pytest.FixtureRequest) -> Any:
     """Each backend of ours; it has both faces and the optional protocols."""
     if request.param == "memory":
@@ -70,7 +115,7 @@ def backend(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["memory", "disk", "plain", "redis_store", "redis_asyncio_store"])
+@pytest.fixture(params=[*OURS, "plain", "ipfs_over_plain", "ipfs_over_redis"])
 def store(request: pytest.FixtureRequest) -> Any:
     """Each inner face."""
     if request.param == "memory":

@@ -10,6 +10,8 @@ import pytest
 import redis
 
 from cascade_nb.backends import outages
+from cascade_nb.backends.ipfs import IpfsCacheBackend
+from cascade_nb.content.unixfs import file_cid
 from cascade_nb.errors import BackendError, ContentTooLargeError
 from cascade_nb.loop import run_sync
 from cascade_nb.protocols import CacheBackend, Forgets, KeepsBytes, KeepsNotes, Lists, Locks
@@ -80,12 +82,15 @@ async def test_what_a_store_was_given_may_change_afterwards(store):
 async def test_pieces_may_be_views_of_any_type(store):
     numbers = memoryview(bytearray(8 * 20_000)).cast("d")
     numbers[7] = 1.5
-    cid, data = content(1, None)[0], bytes(numbers)
+    data = bytes(numbers) * 2
+    cid = file_cid([data])
     await store.write_content(cid, [numbers, b"", numbers])
-    assert memoryview(await store.read_content(cid)) == data + data
+    assert memoryview(await store.read_content(cid)) == data
 
 
 async def test_writing_content_again_replaces_it(store):
+    if isinstance(store, IpfsCacheBackend):
+        pytest.skip("a node takes nothing under a CID that is not its own")
     cid, data = content(MIDDLE)
     await store.write_content(cid, [b"damaged" * 20_000])
     await store.write_content(cid, [data])
@@ -119,12 +124,14 @@ async def test_writes_and_large_reads_do_not_run_on_the_loop(backend, monkeypatc
 
         monkeypatch.setattr(owner, name, spied)
 
-    from cascade_nb.backends import memory, objects
+    from cascade_nb.backends import kubo_download, kubo_upload, memory, objects
 
     spy(memory, "joined")
     spy(objects.Draft, "write")
     spy(objects.Objects, "read")
     spy(redis.connection.Connection, "send_packed_command")
+    spy(kubo_upload, "_taken")
+    spy(kubo_download._Filled, "add")
     cid, data = content(LARGE)
     await backend.write_content(cid, [data])
     await backend.read_content(cid)

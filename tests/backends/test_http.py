@@ -178,6 +178,23 @@ async def test_what_is_sent_is_sent_again_from_its_beginning(server, client):
     assert got == [b"onetwo"] * 2
 
 
+async def test_what_goes_wrong_while_a_body_is_made_is_said(server, client):
+    made = []
+
+    async def pieces():
+        made.append(1)
+        yield b"one"
+        raise BackendError("no more of it")
+
+    async def take(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    server.routes["/base/x"] = take
+    with pytest.raises(BackendError, match="no more of it"):
+        await ask(client, body=pieces)
+    assert made == [1]
+
+
 async def test_no_more_than_the_limit_is_read(server, client):
     server.routes["/base/x"] = web.Response(body=b"x" * 3_000_000)
     assert (await ask(client, limit=1000)).body == b"x" * 1000

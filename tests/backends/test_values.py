@@ -13,6 +13,7 @@ from decimal import Decimal
 
 import pytest
 
+from cascade_nb.backends.ipfs import IpfsCacheBackend
 from cascade_nb.errors import BackendError, ConfigurationError
 from cascade_nb.loop import run_sync
 from tests.backends.contents import recorded
@@ -167,6 +168,8 @@ async def test_a_value_lies_under_its_own_key_alone(backend):
 
 
 async def test_damaged_content_is_none(backend):
+    if isinstance(backend, IpfsCacheBackend):
+        pytest.skip("a node takes nothing under a CID that is not its own")
     await backend.set("key", "x" * 100_000)
     cid = await content_of(backend)
     await backend.write_content(cid, [b"y" * 100_000])

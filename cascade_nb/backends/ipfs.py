@@ -1,0 +1,451 @@
+"""A store whose contents lie on an IPFS node, under names in another store."""
+
+from __future__ import annotations
+
+import asyncio
+import calendar
+import os
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import libipld
+
+from cascade_nb.backends.base import ValueFace
+from cascade_nb.backends.buffers import length
+from cascade_nb.backends.kubo import DIRECT, RECURSIVE, IncompleteError, KuboClient, Pin
+from cascade_nb.backends.kubo_download import Download
+from cascade_nb.backends.kubo_upload import Block, Upload, once
+from cascade_nb.backends.outages import parts_gone
+from cascade_nb.backends.plain import as_store
+from cascade_nb.content import cid as cids
+from cascade_nb.content.cid import DAG_CBOR, DAG_PB, codec_of
+from cascade_nb.content.dag_pb import read_file
+from cascade_nb.content.unixfs import block_parts
+from cascade_nb.content.verification import check_block
+from cascade_nb.errors import BackendError, IntegrityError
+from cascade_nb.loop import on_background
+from cascade_nb.protocols import (
+    Bytes,
+    CacheBackend,
+    Collected,
+    Forgets,
+    KeepsNotes,
+    Lists,
+    Lock,
+    Locks,
+    Progress,
+)
+
+TOKEN_VARIABLE = "CASCADE_IPFS_TOKEN"  # noqa: S105 - its name
+
+_FORMAT = 1
+# Where things lie in the metadata store, which may hold results of its own.
+_ROW, _NOTE, _STORE = "ipfs:", "ipfs-note:", "ipfs-store"
+# What all pins of ours are called. Those of contents go on with the name of the metadata store
+# and the hour, for who reads a list of pins, and to tell what is being written from what was left.
+_PIN = "cascade-nb"
+_GRACE_SECONDS = 3600.0
+
+# A hit is not worth a longer search, nor another one soon after.
+_NETWORK_SECONDS = 1.0
+_ABSENT_SECONDS = 60.0
+_MOST_REMEMBERED = 1024
+_RPC_AT_ONCE = 16
+
+
+class IpfsCacheBackend(ValueFace):
+    """Keeps contents on an IPFS node, pinned, and which of them a key needs in `metadata_backend`.
+
+    Contents are built here into the DAG that ``ipfs add --cid-version=1 --raw-leaves
+    --chunker=size-1048576 --max-file-links=1024`` would make, and every byte that comes back is
+    proven by its CID. Nothing is announced to other nodes: who wants that asks the node for it.
+    The ttl of a result is that of its row in `metadata_backend`; `collect` removes pins that no row
+    needs any more, so two metadata stores on one node do not harm each other.
+
+    Args:
+        metadata_backend: any backend; who shares it finds the results. Where it cannot list or
+            remove records, pins stay when results are forgotten.
+        ipfs_api_url: the node's RPC; ``user:password@`` in it is basic authorization.
+        token: a bearer token; without it, that of the environment variable CASCADE_IPFS_TOKEN.
+
+    Raises:
+        ConfigurationError: an argument is not valid.
+    """
+
+    remote = True
+    inline_bytes = -1
+
+    def __init__(
+        self,
+        metadata_backend: CacheBackend,
+        ipfs_api_url: str = "http://127.0.0.1:5001",
+        *,
+        token: str | None = None,
+    ) -> None:
+        if token is None and "@" not in str(ipfs_api_url):
+            token = os.environ.get(TOKEN_VARIABLE) or None
+        self.metadata = as_store(metadata_backend)
+        self._client = KuboClient(ipfs_api_url, token=token)
+        self._store_name: str | None = None
+        # Contents that were written and whose records are still to come, with their sizes.
+        self._written: OrderedDict[str, int] = OrderedDict()
+        # Contents that the network did not have, and until when it is not asked again.
+        self._absent: OrderedDict[str, float] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.server!r})"
+
+    @property
+    def server(self) -> str:
+        """The node's URL, without credentials."""
+        return self._client.server
+
+    # Contents, on the node.
+
+    async def read_content(self, cid: str) -> bytearray | memoryview | None:
+        """The content, if the node has it, or its network within a second."""
+        known = self._absent.get(cid, 0.0) > time.monotonic()
+        network = 0.0 if known else _NETWORK_SECONDS
+        found = await on_background(Download(self._client, cid, network=network).run())
+        if found is None and not known:
+            _remember(self._absent, cid, time.monotonic() + _ABSENT_SECONDS)
+        return found
+
+    async def fetch_content(
+        self, cid: str, *, progress: Progress | None = None
+    ) -> bytearray | memoryview | None:
+        """The content, from the node or the network, for as long as there is progress."""
+        download = Download(self._client, cid, network=None, progress=progress)
+        return await on_background(download.run())
+
+    async def write_content(self, cid: str, pieces: Sequence[Bytes]) -> None:
+        """Upload what the node lacks of the content, and pin it there."""
+        name = await self._pin_name()
+        await on_background(self._write(cid, list(pieces), name))
+        self._absent.pop(cid, None)
+        _remember(self._written, cid, length(pieces))
+
+    async def _write(self, cid: str, pieces: Sequence[Bytes], name: str) -> None:
+        kind = _kind_of(cid)
+        pin = await self._client.pin_of(cid, kind)
+
+        def blocks() -> Iterator[Block]:
+            return self._blocks(cid, pieces)
+
+        upload = Upload(self._client, cids.parse(cid), blocks)
+        # A pin that is there keeps its name, which may be somebody else's.
+        as_a_whole = kind == RECURSIVE and pin is None
+        try:
+            await upload.run(pin=as_a_whole)
+        except IncompleteError:
+            # Collected as garbage after we had asked for it.
+            upload.everything = True
+            await upload.run(pin=as_a_whole)
+        if pin is None:
+            await self._client.pin(cid, name=name, kind=kind)
+
+    def _blocks(self, cid: str, pieces: Sequence[Bytes]) -> Iterator[Block]:
+        """The blocks of a content, the root last; in it, the value may not have changed."""
+        wanted = cids.parse(cid)
+        changed = BackendError(
+            "a value changed while it was uploaded; it was not stored", server=self.server
+        )
+        if codec_of(wanted) == DAG_CBOR:
+            data = b"".join(pieces)
+            try:
+                check_block(wanted, data)
+            except IntegrityError:
+                raise changed from None
+            yield wanted, [data]
+            return
+        last = b""
+        for last, parts in block_parts(pieces):
+            yield last, parts
+        if last != wanted:
+            raise changed
+
+    async def has_content(self, cid: str) -> bool:
+        """Whether the node has the content and keeps it: what is not pinned may go at any time."""
+        return await on_background(self._client.pin_of(cid, _kind_of(cid))) is not None
+
+    # Records, in the metadata store.
+
+    async def read_record(self, key: str) -> bytes | None:
+        """The envelope under `key`."""
+        row = await self._row(key)
+        return None if row is None else row.envelope
+
+    async def write_record(
+        self, key: str, envelope: bytes, ttl: float | None, *, contents: Sequence[str] = ()
+    ) -> None:
+        """Store an envelope; `contents` stay pinned as long as a record needs them."""
+        sizes = await self._sizes(contents)
+        before = await self._row(key)
+        row = _Row(bytes(envelope), sizes)
+        await self.metadata.write_record(_ROW + key, row.to_bytes(), ttl)
+        for cid in sizes:
+            self._written.pop(cid, None)
+        if before is not None:
+            await self._release(set(before.contents) - set(sizes))
+
+    async def delete_record(self, key: str) -> bool:
+        """Remove a record, and the pins of contents that no other record needs."""
+        row = await self._row(key)
+        if row is None:
+            return False
+        await self._remove(_ROW + key)
+        if isinstance(self.metadata, KeepsNotes):
+            await self._remove(_NOTE + key)
+        await self._release(set(row.contents))
+        return True
+
+    async def clear(self) -> int:
+        """Remove everything of this store: its rows, and its pins; how many records there were."""
+        keys = [key async for key, _ in self._listed().records()]
+        rows = [key for key in keys if key.startswith(_ROW)]
+        for key in keys:
+            if key.startswith((_ROW, _NOTE)):
+                await self._remove(key)
+        self._written.clear()
+        for pin in await self._pins():
+            await on_background(self._client.unpin(pin.cid, pin.kind))
+        return len(rows)
+
+    async def records(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Every (key, envelope) that is not expired, newest first."""
+        async for key, row in self._rows():
+            yield key, row.envelope
+
+    async def size(self) -> int:
+        """Bytes of records, notes and the contents that they need."""
+        size, contents = 0, dict[str, int]()
+        async for key, data in self._listed().records():
+            if key.startswith(_NOTE):
+                size += len(data)
+            row = _Row.from_bytes(data) if key.startswith(_ROW) else None
+            if row is not None:
+                size += len(row.envelope)
+                contents.update(row.contents)
+        return size + sum(contents.values())
+
+    async def try_lock(self, key: str) -> Lock | None:
+        """The metadata store's lock; where it has none, nobody is kept out."""
+        if isinstance(self.metadata, Locks):
+            return await self.metadata.try_lock(_ROW + key)
+        return _NoLock()
+
+    async def read_note(self, key: str) -> bytes | None:
+        """The note under `key`."""
+        if not isinstance(self.metadata, KeepsNotes):
+            return None
+        return await self.metadata.read_record(_NOTE + key) or None
+
+    async def write_note(self, key: str, note: bytes) -> None:
+        """Store the note, if the metadata store is one that keeps notes: on this machine."""
+        if isinstance(self.metadata, KeepsNotes):
+            await self.metadata.write_record(_NOTE + key, bytes(note), None)
+
+    # What others are given.
+
+    async def publish(
+        self,
+        root: str,
+        blocks: Iterable[tuple[bytes, Bytes]],
+        *,
+        name: str,
+        progress: Progress | None = None,
+    ) -> None:
+        """Upload all `blocks` that the node lacks, and pin the DAG under `root` as `name`."""
+        await on_background(self._publish(root, blocks, name, progress))
+
+    async def _publish(
+        self,
+        root: str,
+        blocks: Iterable[tuple[bytes, Bytes]],
+        name: str,
+        progress: Progress | None,
+    ) -> None:
+        pin = await self._client.pin_of(root, RECURSIVE)
+        again = self._client.http.error("broke off while a result was uploaded")
+        upload = Upload(self._client, cids.parse(root), once(blocks, again), progress)
+        await upload.run(pin=pin is None)
+        if pin is None or pin.name.startswith(_PIN):
+            await self._client.pin(root, name=name, kind=RECURSIVE)
+
+    async def unpublish(self, root: str) -> bool:
+        """Unpin `root`, if the pin is ours."""
+        pin = await on_background(self._client.pin_of(root, RECURSIVE))
+        if pin is None or not pin.name.startswith(_PIN):
+            return False
+        return await on_background(self._client.unpin(root, RECURSIVE))
+
+    async def collect(self) -> Collected:
+        """Remove the pins of this store's that no record needs, such as those of expired ones.
+
+        The bytes are those that the node can free thereafter; it is not told to: others may have
+        things on it that are not pinned.
+        """
+        needed = {cid async for _, row in self._rows() for cid in row.contents}
+        before = time.time() - _GRACE_SECONDS
+        removed = freed = 0
+        for pin in await self._pins():
+            if pin.cid in needed or pin.cid in self._written or _hour_of(pin) > before:
+                continue
+            size = await on_background(self._size_of(pin.cid))
+            if await on_background(self._client.unpin(pin.cid, pin.kind)):
+                removed += 1
+                freed += size or 0
+        note = "the node frees them when it collects its garbage: `ipfs repo gc`"
+        return Collected(removed=removed, freed=freed, note=note if removed else "")
+
+    # Rows and pins.
+
+    async def _row(self, key: str) -> _Row | None:
+        data = await self.metadata.read_record(_ROW + key)
+        return None if not data else _Row.from_bytes(data)
+
+    async def _rows(self) -> AsyncIterator[tuple[str, _Row]]:
+        async for key, data in self._listed().records():
+            row = _Row.from_bytes(data) if key.startswith(_ROW) else None
+            if row is not None:
+                yield key.removeprefix(_ROW), row
+
+    def _listed(self) -> Lists:
+        if isinstance(self.metadata, Lists):
+            return self.metadata
+        raise BackendError(
+            f"the store with the metadata of {self.server} cannot list its records",
+            server=self.server,
+        )
+
+    async def _remove(self, key: str) -> None:
+        if isinstance(self.metadata, Forgets):
+            await self.metadata.delete_record(key)
+        else:
+            await self.metadata.write_record(key, b"", None)
+
+    async def _release(self, contents: set[str]) -> None:
+        """Unpin those contents that no row needs, where that can be known."""
+        contents -= self._written.keys()
+        if not contents or not isinstance(self.metadata, Lists):
+            return
+        async for _, row in self._rows():
+            contents -= row.contents.keys()
+        prefix = await self._pin_prefix()
+        for cid in contents:
+            kind = _kind_of(cid)
+            pin = await on_background(self._client.pin_of(cid, kind))
+            if pin is not None and pin.name.startswith(prefix):
+                await on_background(self._client.unpin(cid, kind))
+
+    async def _sizes(self, contents: Sequence[str]) -> dict[str, int]:
+        """The size of each content, all of which have to be there, pinned."""
+        unknown = [cid for cid in dict.fromkeys(contents) if cid not in self._written]
+        found = await on_background(self._kept_sizes(unknown)) if unknown else {}
+        sizes = {cid: self._written.get(cid, found.get(cid)) for cid in contents}
+        if None in sizes.values():
+            raise parts_gone(self.server)
+        return {cid: size for cid, size in sizes.items() if size is not None}
+
+    async def _kept_sizes(self, contents: Sequence[str]) -> dict[str, int | None]:
+        async def size_of(cid: str) -> int | None:
+            pin = await self._client.pin_of(cid, _kind_of(cid))
+            return None if pin is None else await self._size_of(cid)
+
+        sizes: dict[str, int | None] = {}
+        for start in range(0, len(contents), _RPC_AT_ONCE):
+            some = contents[start : start + _RPC_AT_ONCE]
+            sizes.update(zip(some, await asyncio.gather(*map(size_of, some)), strict=True))
+        return sizes
+
+    async def _size_of(self, cid: str) -> int | None:
+        """Bytes of a content, by its root; None where that is missing or broken."""
+        binary = cids.parse(cid)
+        try:
+            root = await self._client.block(binary, offline=True)
+            if root is None:
+                return None
+            return read_file(root).size if codec_of(binary) == DAG_PB else len(root)
+        except IntegrityError:
+            return None
+
+    async def _pins(self) -> list[Pin]:
+        prefix = await self._pin_prefix()
+        listed = [
+            pin
+            for kind in (RECURSIVE, DIRECT)
+            for pin in await on_background(self._client.pins(kind, prefix))
+        ]
+        return [pin for pin in listed if pin.name.startswith(prefix)]
+
+    async def _pin_name(self) -> str:
+        return await self._pin_prefix() + time.strftime("%Y-%m-%dT%HZ", time.gmtime())
+
+    async def _pin_prefix(self) -> str:
+        """What the names of this store's pins begin with: whoever shares its rows has the same."""
+        if self._store_name is None:
+            found = await self.metadata.read_record(_STORE)
+            if not found:
+                await self.metadata.write_record(_STORE, secrets.token_hex(6).encode(), None)
+                found = await self.metadata.read_record(_STORE)
+            # A store that keeps nothing at all has no name that would last.
+            self._store_name = bytes(found or b"nowhere").decode("ascii", "replace")
+        return f"{_PIN} cache {self._store_name} "
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What lies in the metadata store for a key: the envelope, and the contents with sizes."""
+
+    envelope: bytes
+    contents: Mapping[str, int]
+
+    def to_bytes(self) -> bytes:
+        tree = {"format": _FORMAT, "envelope": self.envelope, "contents": dict(self.contents)}
+        data: bytes = libipld.encode_dag_cbor(tree)
+        return data
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> _Row | None:
+        """The row; None for what is none, or one of a newer format."""
+        try:
+            tree: Any = libipld.decode_dag_cbor(data)
+            if tree["format"] != _FORMAT:
+                return None
+            row = cls(tree["envelope"], tree["contents"])
+            sound = isinstance(row.envelope, bytes) and all(
+                isinstance(size, int) and cids.normal(cid) for cid, size in row.contents.items()
+            )
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+        return row if sound else None
+
+
+class _NoLock:
+    def release(self) -> None:
+        """Do nothing: nobody was kept out."""
+
+
+def _kind_of(cid: str) -> str:
+    """How a content is pinned: a node of a cell alone, for what it links is pinned by itself."""
+    return DIRECT if codec_of(cids.parse(cid)) == DAG_CBOR else RECURSIVE
+
+
+def _hour_of(pin: Pin) -> float:
+    """When the pin was made, in seconds since the epoch."""
+    try:
+        made = time.strptime(pin.name.rpartition(" ")[2], "%Y-%m-%dT%HZ")
+    except ValueError:
+        return 0.0
+    return float(calendar.timegm(made))
+
+
+def _remember(table: OrderedDict[str, Any], name: str, item: Any) -> None:
+    table[name] = item
+    table.move_to_end(name)
+    if len(table) > _MOST_REMEMBERED:
+        table.popitem(last=False)
