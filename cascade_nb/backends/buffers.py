@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable
-from contextlib import suppress
 
+from cascade_nb.content.memory import blank as blank
 from cascade_nb.protocols import Bytes
 
-# Clearing or copying this much takes about a millisecond.
-SMALL_BYTES = 4 << 20
 _STEP = 4 << 20
-
-
-def blank(size: int) -> bytearray | memoryview:
-    """A writable buffer of `size` zero bytes.
-
-    A large one is mapped: the kernel clears its pages as they are touched, while a bytearray would
-    be cleared at once, with every other thread of the interpreter standing still.
-    """
-    if size <= SMALL_BYTES:
-        return bytearray(size)
-    if not hasattr(mmap, "MAP_PRIVATE"):
-        return memoryview(mmap.mmap(-1, size))
-    # Private, for by default a forked child would share the memory of the value.
-    mapped = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with suppress(AttributeError, OSError):
-        # Where there are huge pages, filling them takes a third of the time.
-        mapped.madvise(mmap.MADV_HUGEPAGE)
-    return memoryview(mapped)
 
 
 def joined(pieces: Iterable[Bytes]) -> bytearray | memoryview:

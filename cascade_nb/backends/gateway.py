@@ -132,7 +132,7 @@ class GatewayBackend:
 
     async def _content(
         self, cid: str, patience: float, progress: Progress | None
-    ) -> bytearray | None:
+    ) -> bytearray | memoryview | None:
         assembly = FileAssembly(cids.parse(cid), limit=most_bytes())
         failures: list[CascadeError] = []
         for gateway in self._gateways:

@@ -122,7 +122,7 @@ class Download:
                 filled.add(chunk)
                 self._tell(filled.count, size)
 
-    async def _assemble(self, root: bytes) -> bytearray | None:
+    async def _assemble(self, root: bytes) -> bytearray | memoryview | None:
         assembly = FileAssembly(self._cid, limit=most_bytes())
         assembly.add(self._cid, root, verified=True)
         while wanted := list(islice(assembly.wanted, _BLOCKS_AT_ONCE)):

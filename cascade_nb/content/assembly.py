@@ -6,18 +6,21 @@ limits before anything is set aside for it. Any layout is read, not only the one
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from cascade_nb.content import cid as cids
 from cascade_nb.content.cid import DAG_CBOR, DAG_PB, RAW
 from cascade_nb.content.dag_pb import FileNode, read_file
+from cascade_nb.content.memory import blank
+from cascade_nb.content.memory import most_bytes as most_bytes
 from cascade_nb.content.verification import check_block
 from cascade_nb.errors import IntegrityError
 from cascade_nb.protocols import Bytes
 
 DEPTH_LIMIT = 64
+# What Kubo takes at most. Links take many times the room of their bytes.
+_NODE_LIMIT = 2 << 20
 # A chunk has thousands of bytes; a DAG that is nearly all links is made to cost its reader.
 _LINKS_FREE = 1 << 16
 _BYTES_PER_LINK = 256
@@ -25,15 +28,6 @@ _BYTES_PER_LINK = 256
 _HELD_BYTES = 64 << 20
 _HELD_EACH = 256
 _STEP = 4 << 20
-_ASSUMED_MEMORY_BYTES = 16 << 30
-
-
-def most_bytes() -> int:
-    """What no content may have more of where nothing else is known: the machine's memory."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return _ASSUMED_MEMORY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +66,8 @@ class FileAssembly:
         self._cid = cid
         self._limit = limit
         self._links = 0
-        self._data = bytearray()
+        self._data: bytearray | memoryview = bytearray()
+        self._at = 0  # up to where it is filled
         self._due: list[_Due | _End] = [_Due(cid, 0)]  # the next one last
         self._sizes: dict[bytes, int | None] = {}  # what its parents say of each linked block
         self._missing: dict[bytes, None] = {}
@@ -96,7 +91,7 @@ class FileAssembly:
     @property
     def received(self) -> int:
         """Bytes of the content that are put down, from its beginning on."""
-        return len(self._data)
+        return self._at
 
     @property
     def complete(self) -> bool:
@@ -104,15 +99,15 @@ class FileAssembly:
         return not self._due
 
     @property
-    def data(self) -> bytearray:
+    def data(self) -> bytearray | memoryview:
         """The content, which is the caller's from now on.
 
         Raises:
             IntegrityError: it is not complete; it names what is missing.
         """
         if self._due:
-            first, *others = self._missing
-            more = f" and {len(others)} more" if others else ""
+            first = next(iter(self._missing), self._cid)
+            more = f" and {len(self._missing) - 1} more" if len(self._missing) > 1 else ""
             raise IntegrityError(
                 f"{cids.shown(self._cid)} is not complete: "
                 f"the block {cids.shown(first)}{more} is missing"
@@ -160,7 +155,10 @@ class FileAssembly:
 
     def _arrived(self, cid: bytes, block: Bytes) -> tuple[tuple[bytes, int], ...]:
         """Keep a linked block until it is due; what it links itself."""
-        content = bytes(block) if cids.codec_of(cid) != DAG_PB else read_file(bytes(block))
+        is_node = cids.codec_of(cid) == DAG_PB
+        if is_node and len(block) > _NODE_LIMIT:
+            raise IntegrityError(f"{cids.shown(cid)} is a node of more than {_NODE_LIMIT:,} bytes")
+        content = read_file(bytes(block)) if is_node else bytes(block)
         size = len(content) if isinstance(content, bytes) else content.size
         self._check_size(cid, size)
         if cid == self._cid:
@@ -168,7 +166,7 @@ class FileAssembly:
                 raise IntegrityError(
                     f"{cids.shown(cid)} has {size:,} bytes; at most {self._limit:,} are accepted"
                 )
-            self.size = size
+            self._begin(size)
         self._here[cid] = content
         if isinstance(content, bytes):
             return ()
@@ -179,6 +177,16 @@ class FileAssembly:
             if cids.codec_of(child) not in (RAW, DAG_PB):
                 raise IntegrityError(f"not a file: it links {cids.shown(child)}")
         return content.children
+
+    def _begin(self, size: int) -> None:
+        self.size = size
+        try:
+            # Of a large one, pages are taken as they are written: a lie costs nothing.
+            self._data = blank(size)
+        except (OSError, MemoryError, OverflowError, ValueError):
+            raise IntegrityError(
+                f"{cids.shown(self._cid)} has {size:,} bytes, more than there is memory for"
+            ) from None
 
     def _check_size(self, cid: bytes, size: int | None) -> None:
         """Compare what is said of a linked block, or is the case, with what was said before."""
@@ -194,11 +202,11 @@ class FileAssembly:
         while self._due:
             due = self._due[-1]
             if isinstance(due, _End):
-                self._spans[due.cid] = (due.start, len(self._data) - due.start)
+                self._spans[due.cid] = (due.start, self._at - due.start)
             elif due.cid in self._spans:
                 start, size = self._spans[due.cid]
                 for at in range(start, start + size, _STEP):
-                    self._data += self._data[at : min(at + _STEP, start + size)]
+                    self._append(memoryview(self._data)[at : min(at + _STEP, start + size)])
             elif due.cid not in self._here:
                 return
             else:
@@ -208,11 +216,16 @@ class FileAssembly:
 
     def _put_down(self, due: _Due) -> None:
         content = self._here.pop(due.cid)
-        self._due[-1] = _End(due.cid, len(self._data))
+        self._due[-1] = _End(due.cid, self._at)
         if isinstance(content, bytes):
-            self._data += content
+            self._append(content)
             return
         if due.depth == DEPTH_LIMIT:
             raise IntegrityError(f"{cids.shown(self._cid)} is more than {DEPTH_LIMIT} nodes deep")
-        self._data += content.data
+        self._append(content.data)
         self._due += [_Due(cid, due.depth + 1) for cid, _ in reversed(content.children)]
+
+    def _append(self, content: Bytes) -> None:
+        end = self._at + len(content)
+        memoryview(self._data)[self._at : end] = content
+        self._at = end

@@ -15,15 +15,13 @@ from cascade_nb.content.assembly import FileAssembly
 from cascade_nb.content.cid import (
     DAG_CBOR,
     DAG_PB,
-    RAW,
     dag_cbor_cid,
     parse,
     raw_cid,
     sha2_256_cid,
-    to_text,
 )
 from cascade_nb.content.dag import links, record_blocks
-from cascade_nb.content.unixfs import blocks, file_cid
+from cascade_nb.content.unixfs import file_cid
 from cascade_nb.errors import IntegrityError
 from cascade_nb.policies.packing import pack_cell, pack_value
 from cascade_nb.records import Output, Reads, Record
@@ -105,7 +103,7 @@ def test_any_bytes_have_links_or_are_an_integrity_error(block: bytes) -> None:
     except IntegrityError:
         return
     assert all(b"\0" + cid in block for cid in found)
-    assert libipld.encode_dag_cbor(libipld.decode_dag_cbor(block)) == block or b"\x00" in block
+    assert libipld.encode_dag_cbor(libipld.decode_dag_cbor(block)) == block
 
 
 @pytest.mark.parametrize(
@@ -211,5 +209,5 @@ def test_pieces_are_not_copied() -> None:
 
 def test_a_small_content_is_one_raw_block() -> None:
     order, built = walked(record(raw_cid(b"x")), {raw_cid(b"x"): [memoryview(b"x")]})
-    assert [to_text(cid) for cid in order[1:]] == [raw_cid(b"x")]
-    assert dict(blocks([b"x"])).keys() == {order[1]} == {sha2_256_cid(RAW, built and order[1][4:])}
+    assert order[1:] == [parse(raw_cid(b"x"))]
+    assert built[order[1]] == b"x"
