@@ -25,7 +25,7 @@ _SHORTEST_KEY = 4
 _SHORTEST_CID = 8
 _SHOWN_CANDIDATES = 5
 # Beside the records of results, a shelf keeps those that were brought here under their own CIDs.
-_ADOPTED = "record:"
+ADOPTED = "record:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ async def list_rows(store: object) -> list[Row]:
             continue
         record, origin = judged
         entry = entry_of(record)
-        if place in (record.key, _ADOPTED + entry.record_cid):
+        if place in (record.key, ADOPTED + entry.record_cid):
             rows.append(Row(place=place, entry=entry, origin=origin))
     return rows
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cascade_nb import provenance
 from cascade_nb.backends.base import ValueFace
 from cascade_nb.backends.tiered import flat
+from cascade_nb.catalog import ADOPTED
 from cascade_nb.content import cid as cids
 from cascade_nb.content import verify
 from cascade_nb.errors import (
@@ -21,6 +22,7 @@ from cascade_nb.errors import (
     warn_once,
 )
 from cascade_nb.exchange import archives, giving
+from cascade_nb.exchange.archives import Archive
 from cascade_nb.exchange.claims import (
     CELL,
     check_contents,
@@ -125,19 +127,29 @@ async def import_(store: KeepsBytes, path: str | os.PathLike[str]) -> Imported:
     # Only with its record, or its row, does content count as kept.
     for cid, data in archive.contents.items():
         await store.write_content(cid, [data])
-    shelf, added = Shelf(store), list[str]()
+    shelf = Shelf(store)
+    new = [place for place in _places(archive) if await store.read_record(place) is None]
     try:
         for data in archive.records.values():
-            added.append((await shelf.adopt(data)).record_cid)
+            await shelf.adopt(data)
         for root, needs in archive.needs.items():
             await _want(store, root, needs)
     except BaseException:
         if isinstance(store, Forgets):
-            for record_cid in added:
-                await store.delete_record(f"record:{record_cid}")
+            for place in new:
+                await store.delete_record(place)
         raise
     claims = [await shelf.claim_of(cid) for cid in archive.records]
     return Imported(roots=archive.roots, claims=tuple(filter(None, claims)))
+
+
+def _places(archive: Archive) -> Iterator[str]:
+    """The keys under which what came in a CAR file may come to lie."""
+    for cid, data in archive.records.items():
+        yield ADOPTED + cid
+        yield Record.from_bytes(data).key
+    for root in archive.needs:
+        yield _WANTED + root
 
 
 async def _known(store: KeepsBytes, cid: str) -> Claim | None:
