@@ -79,9 +79,7 @@ def configure(**changes: Any) -> Engine:
             raise ConfigurationError(f"enabled is True or False, not {wanted.enabled!r}")
         made = _make_engine(wanted)
         if "signing_key" in changes:
-            from cascade_nb.provenance import keys
-
-            keys.use(wanted.signing_key)
+            _sign_with(wanted.signing_key)
         _settings, _engine = wanted, made
     _announce(made)
     return made
@@ -128,6 +126,8 @@ def reset() -> None:
     """Forget all settings, as in a new session."""
     global _settings, _engine, _backend, _bus
     with _lock:
+        if _settings.signing_key is not None:
+            _sign_with(None)
         _settings, _engine, _backend, _bus = Settings(), None, None, MessageBus()
 
 
@@ -161,6 +161,12 @@ def _session_backend(store: Any) -> CacheBackend:
     if _backend is None or _backend[0] != name:
         _backend = (name, open_store(store))
     return _backend[1]
+
+
+def _sign_with(path: str | os.PathLike[str] | None) -> None:
+    from cascade_nb.provenance import keys
+
+    keys.use(path)
 
 
 def _checked_gateways(urls: Any) -> tuple[str, ...]:

@@ -73,6 +73,7 @@ def test_a_later_call_changes_only_what_it_names(tmp_path: Path) -> None:
         ({"store": "ipfs://host?size=1GB"}, "'size'"),
         ({"gateways": ["gateway.example"]}, "'gateway.example'"),
         ({"gateways": ["ftp://user:secret@host"]}, "not that"),
+        ({"signing_key": "/no/such/key"}, "/no/such/key"),
         ({"sture": "memory://"}, "'sture'"),
         ({"executor": 5}, "executor"),
         ({"policy": object()}, "object"),
