@@ -17,7 +17,7 @@ from cascade_nb.backends.buffers import blank
 from cascade_nb.backends.kubo import KuboClient
 from cascade_nb.content import cid as cids
 from cascade_nb.content.assembly import FileAssembly, most_bytes
-from cascade_nb.content.cid import DAG_PB, codec_of
+from cascade_nb.content.cid import DAG_PB, RAW, codec_of
 from cascade_nb.content.dag_pb import FileNode, read_file
 from cascade_nb.content.unixfs import UNIXFS_V1_2025, file_cid
 from cascade_nb.errors import IntegrityError
@@ -25,6 +25,7 @@ from cascade_nb.protocols import Bytes, Progress
 
 _BLOCKS_AT_ONCE = 8
 _HASHED_BYTES = 1 << 20
+_ANOTHER = bytearray()
 
 
 class Download:
@@ -69,7 +70,9 @@ class Download:
                     return bytearray(root)
                 node = read_file(root)
                 if _is_of_our_layout(node):
-                    return await self._stream(node.size)
+                    data = await self._stream(node.size)
+                    if data is not _ANOTHER:
+                        return data
                 return await self._assemble(root)
         except TimeoutError:
             return None
@@ -90,6 +93,10 @@ class Download:
             self._deadline.reschedule(asyncio.get_running_loop().time() + self._network)
 
     async def _stream(self, size: int) -> bytearray | memoryview | None:
+        """The file as the node puts it together, or `_ANOTHER` where that has another CID.
+
+        Then a block is damaged, or the layout is not ours after all: the blocks will tell.
+        """
         if size > most_bytes():
             raise IntegrityError(f"{self._text} has {size:,} bytes, more than this machine")
         data = await asyncio.to_thread(blank, size)
@@ -108,9 +115,7 @@ class Download:
             filled.end()
             with suppress(asyncio.CancelledError):
                 found = await asyncio.shield(hashing)
-        if found != self._text:
-            raise IntegrityError(f"what the node has under {self._text} is something else")
-        return data
+        return data if cids.parse(found) == self._cid else _ANOTHER
 
     async def _fill(self, filled: _Filled, size: int, *, offline: bool) -> None:
         async with self._client.cat(self._text, offset=filled.count, offline=offline) as stream:
@@ -177,4 +182,10 @@ def _is_of_our_layout(node: FileNode) -> bool:
         below *= profile.links
     full, rest = divmod(node.size, below)
     sizes = [below] * full + [rest] * (rest > 0)
-    return not node.data and [size for _, size in node.children] == sizes
+    leaves = [codec_of(cid) == RAW for cid, _ in node.children]
+    return (
+        node.size > profile.chunk
+        and [size for _, size in node.children] == sizes
+        # The last of several subtrees may be a leaf by itself.
+        and (all(leaves) if below == profile.chunk else not any(leaves[:-1]))
+    )
