@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from cascade_nb.content.dag import record_blocks
 from cascade_nb.content.unixfs import LEGACY_V1, UNIXFS_V0_2015, Profile, blocks, file_cid
 from cascade_nb.errors import BackendError, ConfigurationError, IntegrityError
 from cascade_nb.fingerprint.values import fingerprint
+from cascade_nb.loop import run_sync
 from cascade_nb.policies.packing import pack_value
 from cascade_nb.protocols import CacheBackend, Fetches
 from cascade_nb.provenance import sign_record
@@ -406,6 +408,42 @@ async def test_extra_blocks_without_end_are_read_no_further(
 def test_urls_that_are_none_are_errors(urls: Sequence[str]) -> None:
     with pytest.raises(ConfigurationError):
         GatewayBackend(urls)
+
+
+def test_plain_code_fetches_too(gateway: GatewayBackend) -> None:
+    assert run_sync(gateway.fetch_content(CID)) == DATA
+    assert run_sync(gateway.get(raw_cid(b"nowhere"))) is None
+
+
+ALL_LIES: Sequence[Lie] = (
+    *(lie for lies, _ in LIES.values() for lie in lies),
+    *(lie for lies, _ in HARMLESS.values() for lie in lies),
+    *(status(code, retry_after="0") for code in (400, 404, 429, 500, 502, 503, 504)),
+    cut(0.3),
+    cut(0.0),
+    broken_off(0.0),
+    drip(step=100_000, pause=0.001),
+    stall(),
+    silence,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.filterwarnings("ignore::cascade_nb.CacheWarning")
+async def test_whatever_gateways_do_the_content_is_right_or_there_is_an_error(
+    server: LyingServer, other: LyingServer, impatient: None, seed: int
+) -> None:
+    rng = random.Random(seed)
+    for each in (server, other):
+        each.script = [rng.sample(ALL_LIES, rng.randint(0, 3)) for _ in range(12)]
+        each.lies = rng.sample(ALL_LIES, rng.randint(0, 1))
+    both = GatewayBackend([server.url, other.url])
+    for _ in range(3):
+        try:
+            assert await both.fetch_content(CID) in (DATA, None)
+        except (BackendError, IntegrityError):
+            continue
 
 
 async def test_no_password_is_shown(server: LyingServer) -> None:

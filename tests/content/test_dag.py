@@ -106,6 +106,19 @@ def test_any_bytes_have_links_or_are_an_integrity_error(block: bytes) -> None:
     assert libipld.encode_dag_cbor(libipld.decode_dag_cbor(block)) == block
 
 
+@given(values, st.data())
+def test_an_edited_block_is_canonical_or_refused(value: Any, data: st.DataObject) -> None:
+    block = libipld.encode_dag_cbor(value)
+    at = data.draw(st.integers(0, len(block)))
+    drop = data.draw(st.integers(0, 2))
+    block = block[:at] + data.draw(st.binary(max_size=2)) + block[at + drop :]
+    try:
+        dag_cbor.links(block)
+    except IntegrityError:
+        return
+    assert libipld.encode_dag_cbor(libipld.decode_dag_cbor(block)) == block
+
+
 @pytest.mark.parametrize(
     ("block", "match"),
     [
