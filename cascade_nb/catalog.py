@@ -14,7 +14,7 @@ from cascade_nb.backends.tiered import flat
 from cascade_nb.content import cid as cids
 from cascade_nb.errors import ConfigurationError
 from cascade_nb.policies.shelf import entry_of
-from cascade_nb.protocols import Collected, Collects, Forgets, Lists
+from cascade_nb.protocols import Collected, Collects, Forgets, Lists, Publishes
 from cascade_nb.provenance import Origin
 from cascade_nb.records import Entry
 from cascade_nb.units import human_seconds, human_size
@@ -65,10 +65,14 @@ class Row:
         return self.origin.data and (self.origin.code or not self.entry.needs_code)
 
 
-async def list_rows(store: object) -> list[Row]:
+async def list_rows(store: object, *, having: bytes = b"") -> list[Row]:
     """The records in `store`, newest first; each once for each key that it lies under.
 
     What is damaged, expired, or lies under a key that is not its own is left out.
+
+    Args:
+        store: A store that can be listed.
+        having: Bytes that a record has in it, such as a binary CID; others are not looked at.
 
     Raises:
         ConfigurationError: the store cannot be listed.
@@ -77,6 +81,8 @@ async def list_rows(store: object) -> list[Row]:
     now = time.time()
     rows = []
     async for place, envelope in _lists(store).records():
+        if having not in envelope:
+            continue
         judged = provenance.judge(envelope)
         if judged is None or judged[0].expired(now):
             continue
@@ -87,17 +93,23 @@ async def list_rows(store: object) -> list[Row]:
     return rows
 
 
-async def list_entries(store: object) -> list[Entry]:
-    """The results in `store` that this user would be served, newest first.
+async def served_rows(store: object) -> list[Row]:
+    """The records in `store` that this user would be served, each once, newest first.
 
-    Records that are damaged, expired or of nobody whom the user trusts are left out. Raises what
+    Those that are damaged, expired or of nobody whom the user trusts are left out. Raises what
     `list_rows` raises.
     """
-    return _entries(row for row in await list_rows(store) if row.trusted)
+    rows = [row for row in await list_rows(store) if row.trusted]
+    # An adopted record lies under its own CID, too.
+    return list({row.entry.record_cid: row for row in rows}.values())
+
+
+async def list_entries(store: object) -> list[Entry]:
+    """The results in `store` that this user would be served, as `served_rows`."""
+    return [row.entry for row in await served_rows(store)]
 
 
 def _entries(rows: Iterable[Row]) -> list[Entry]:
-    """The entries of `rows`, each once: an adopted record lies under its own CID, too."""
     return list({row.entry.record_cid: row.entry for row in rows}.values())
 
 
@@ -114,6 +126,13 @@ async def find(store: object, wanted: str) -> list[Entry]:
         BackendError: the store cannot be read.
     """
     return _choose_rows(await list_rows(store), wanted)
+
+
+async def find_rows(store: object, wanted: str) -> list[Row]:
+    """As `find`, with whose each result is."""
+    rows = await list_rows(store)
+    by_cid = {row.entry.record_cid: row for row in rows}
+    return [by_cid[entry.record_cid] for entry in _choose_rows(rows, wanted)]
 
 
 def _choose_rows(rows: Collection[Row], wanted: str) -> list[Entry]:
@@ -160,7 +179,10 @@ def choose(entries: Collection[Entry], wanted: str) -> list[Entry]:
 
 
 async def forget(store: object, wanted: str) -> list[Entry]:
-    """Remove the results that `wanted` names, as for `find`; gives those that were removed."""
+    """Remove the results that `wanted` names, as for `find`; gives those that were removed.
+
+    What was pinned on IPFS nodes to share it is unpinned.
+    """
     if not isinstance(store, Forgets):
         raise ConfigurationError(f"nothing can be removed from {describe(store)}")
     rows = await list_rows(store)
@@ -170,7 +192,16 @@ async def forget(store: object, wanted: str) -> list[Entry]:
         for row in rows
         if row.entry.record_cid in unwanted and await store.delete_record(row.place)
     }
+    for node in flat(store):
+        if isinstance(node, Publishes):
+            for cid in removed:
+                await node.unpublish(cid)
     return [entry for cid, entry in unwanted.items() if cid in removed]
+
+
+def signers_of(rows: Iterable[Row]) -> dict[str, str]:
+    """Who computed each result, by record CID; the user's own have an empty name."""
+    return {row.entry.record_cid: row.origin.signer for row in rows}
 
 
 async def clear(store: object) -> int:
@@ -218,10 +249,11 @@ async def stats(store: object) -> Stats:
     )
 
 
-def table(entries: Iterable[Entry]) -> str:
-    """A text table of `entries`, a line each."""
+def table(entries: Iterable[Entry], signers: Mapping[str, str] | None = None) -> str:
+    """A text table of `entries`, a line each; `signers` names those of others, by record CID."""
     now = time.time()
-    header = ("name", "kind", "CID", "size", "took", "age", "ttl")
+    signers = {cid: signer for cid, signer in (signers or {}).items() if signer}
+    header = ("name", "kind", "CID", "size", "took", "age", "ttl", *["from"] * bool(signers))
     rows = [
         (
             one_line(entry.name, 40),
@@ -231,6 +263,7 @@ def table(entries: Iterable[Entry]) -> str:
             human_seconds(entry.seconds),
             human_seconds(max(0, round(now - entry.created))),
             "" if entry.ttl is None else human_seconds(entry.ttl),
+            *[one_line(signers.get(entry.record_cid, ""), 40)] * bool(signers),
         )
         for entry in entries
     ]
@@ -239,8 +272,8 @@ def table(entries: Iterable[Entry]) -> str:
     return text_table(header, rows, right=("size", "took", "age", "ttl"))
 
 
-def details(entry: Entry) -> str:
-    """All there is to say of one result, in lines of "label  text"."""
+def details(entry: Entry, signer: str = "") -> str:
+    """All there is to say of one result, in lines of "label  text"; `signer` of another's."""
     lines = [
         ("name", one_line(entry.name)),
         ("kind", entry.kind + (", stored as code" if entry.needs_code else "")),
@@ -252,6 +285,7 @@ def details(entry: Entry) -> str:
         ("created", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.created))),
         ("ttl", "none" if entry.ttl is None else human_seconds(entry.ttl)),
         ("producer", one_line(entry.producer) or "not signed"),
+        *[("from", one_line(signer))] * bool(signer),
     ]
     lines += [
         (
@@ -277,8 +311,10 @@ def summary(held: Stats) -> str:
     return "\n".join(lines)
 
 
-def as_data(described: Entry | Stats | Collected) -> dict[str, Any]:
+def as_data(described: Row | Stats | Collected) -> dict[str, Any]:
     """The same as plain data that JSON can hold."""
+    if isinstance(described, Row):
+        return {**dataclasses.asdict(described.entry), "signer": described.origin.signer}
     return dataclasses.asdict(described)
 
 

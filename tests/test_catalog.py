@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
@@ -8,7 +9,15 @@ from cascade_nb.backends.disk import DiskCacheBackend
 from cascade_nb.backends.memory import InMemoryCacheBackend
 from cascade_nb.errors import ConfigurationError
 from cascade_nb.policies.shelf import entry_of
-from cascade_nb.provenance import distrust, seal, seal_imported, sign_record, trust, whoami
+from cascade_nb.provenance import (
+    distrust,
+    fingerprint_of,
+    seal,
+    seal_imported,
+    sign_record,
+    trust,
+    whoami,
+)
 from tests.shelf import Shelf, make_entry, make_record
 
 
@@ -220,3 +229,34 @@ def test_table_and_details_read_well():
     told = catalog.details(entry)
     for fact in (entry.cid, entry.record_cid, entry.key, "not signed", "builtins.list"):
         assert fact in told
+
+
+async def test_the_table_says_from_whom_a_result_is(monkeypatch, tmp_path):
+    shelf = Shelf(make_record("mine"))
+    theirs, key = put_by_somebody_else(shelf, make_record("theirs"), monkeypatch, tmp_path)
+    rows = await catalog.served_rows(shelf)
+    assert "from" not in catalog.table([r.entry for r in rows], catalog.signers_of(rows))
+    trust(key)
+    rows = await catalog.served_rows(shelf)
+    told = catalog.table([row.entry for row in rows], catalog.signers_of(rows)).splitlines()
+    assert told[0].split()[-1] == "from"
+    assert fingerprint_of(key)[:20] in next(line for line in told if line.startswith("theirs"))
+    assert "SHA256" not in next(line for line in told if line.startswith("mine"))
+    assert catalog.signers_of(rows)[theirs.record_cid].endswith(fingerprint_of(key))
+
+
+async def test_what_was_pinned_is_unpinned_with_the_result():
+    class Node(Shelf):
+        unpinned: ClassVar[list[str]] = []
+
+        async def publish(self, root, blocks, *, name, progress=None):
+            raise NotImplementedError
+
+        async def unpublish(self, root):
+            self.unpinned.append(root)
+            return True
+
+    node = Node(make_record("fit"), make_record("load"))
+    (entry,) = await catalog.find(node, "fit")
+    await catalog.forget(node, "fit")
+    assert node.unpinned == [entry.record_cid]

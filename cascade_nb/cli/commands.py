@@ -84,11 +84,11 @@ def commands(context: click.Context) -> None:
 @json_option
 def ls(store: str | None, as_json: bool) -> None:
     """List the stored results, newest first."""
-    entries = run_sync(catalog.list_entries(open_store(store)))
+    rows = run_sync(catalog.served_rows(open_store(store)))
     if as_json:
-        print_json([catalog.as_data(entry) for entry in entries])
+        print_json([catalog.as_data(row) for row in rows])
     else:
-        click.echo(catalog.table(entries))
+        click.echo(catalog.table((row.entry for row in rows), catalog.signers_of(rows)))
 
 
 @commands.command()
@@ -97,11 +97,11 @@ def ls(store: str | None, as_json: bool) -> None:
 @json_option
 def show(x: str, store: str | None, as_json: bool) -> None:
     """Show all about X: a name, a CID or its beginning, or a key."""
-    entries = run_sync(catalog.find(open_store(store), x))
+    rows = run_sync(catalog.find_rows(open_store(store), x))
     if as_json:
-        print_json([catalog.as_data(entry) for entry in entries])
+        print_json([catalog.as_data(row) for row in rows])
     else:
-        click.echo("\n\n".join(map(catalog.details, entries)))
+        click.echo("\n\n".join(catalog.details(row.entry, row.origin.signer) for row in rows))
 
 
 @commands.command()

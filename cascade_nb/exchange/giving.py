@@ -23,12 +23,13 @@ from cascade_nb.fingerprint.values import fingerprint
 from cascade_nb.loop import in_thread
 from cascade_nb.policies.packing import Package, pack_value
 from cascade_nb.policies.shelf import Claim, ForeignRecordError, Shelf
-from cascade_nb.protocols import Bytes, KeepsBytes, Lists, Progress, Publishes
+from cascade_nb.protocols import Bytes, Flushes, KeepsBytes, Lists, Progress, Publishes
 from cascade_nb.records import Entry, Reads, Record
 from cascade_nb.wording import one_line
 
 _KEY = re.compile(r"[0-9a-fA-F]{64}")
-_LONGEST_PIN_NAME = 80
+# A node's user sees the names of its pins, and nodes take at most 255 bytes.
+_PIN, _LONGEST_PIN_NAME = "cascade-nb shared", 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,8 @@ async def of_result(store: KeepsBytes, cid: str, *, trusted: bool = False) -> Cl
     """The best record of a result: the user's own, else that of the one who is trusted most."""
     if not isinstance(store, Lists):
         return None
-    rows = [row for row in await catalog.list_rows(store) if row.entry.cid == cid]
+    listed = await catalog.list_rows(store, having=cids.parse(cid))
+    rows = [row for row in listed if row.entry.cid == cid]
     rows = [row for row in rows if row.trusted] if trusted else rows
     if not rows:
         return None
@@ -177,11 +179,13 @@ async def publish(
         BackendError: a node does not take and pin it.
         IntegrityError: content is gone from the store, or damaged.
     """
+    if isinstance(store, Flushes):
+        await store.flush()  # who shares a store has it there, too
     nodes = [part for part in flat(store) if isinstance(part, Publishes)]
     if not nodes:
         return []
     contents = await contents_of(store, claim)
-    name = f"cascade-nb {one_line(claim.record.name, _LONGEST_PIN_NAME)}"
+    name = f"{_PIN} {one_line(claim.record.name, _LONGEST_PIN_NAME)}"
     for node in nodes:
         blocks = record_blocks(claim.record.to_bytes(), contents)
         await node.publish(claim.entry.record_cid, blocks, name=name, progress=progress)

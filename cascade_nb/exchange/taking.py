@@ -19,6 +19,7 @@ from cascade_nb.errors import (
     FingerprintError,
     IntegrityError,
     UntrustedError,
+    logger,
     warn_once,
 )
 from cascade_nb.exchange import archives, giving
@@ -99,12 +100,13 @@ async def load(
     claim = await _known(store, wanted) or await loading.claim(wanted)
     if claim is None:
         contents = await loading.contents(wanted)
-        await loading.keep_bare(wanted)
         try:
-            return await _decoded(None, wanted, contents, _Inputs({}))
+            loaded = await _decoded(None, wanted, contents, _Inputs({}))
         except UntrustedError:
             claim = await giving.of_result(store, wanted)
             raise _untrusted(claim) if claim is not None else _unsigned(wanted) from None
+        await loading.keep_bare(wanted)
+        return loaded
     check_form(claim.record)
     if claim.record.needs_code and not claim.origin.code:
         raise _untrusted(claim)
@@ -154,8 +156,12 @@ def _places(archive: Archive) -> Iterator[str]:
 
 async def _known(store: KeepsBytes, cid: str) -> Claim | None:
     """The claim that the store has of a record, or a trusted one of a result, by its CID."""
-    claim = await Shelf(store).claim_of(cid) if is_node(cid) else None
-    return claim or await giving.of_result(store, cid, trusted=True)
+    try:
+        claim = await Shelf(store).claim_of(cid) if is_node(cid) else None
+        return claim or await giving.of_result(store, cid, trusted=True)
+    except BackendError as error:
+        logger.info("the store was passed over for %s: %s", cid, error)
+        return None
 
 
 @dataclass(slots=True)

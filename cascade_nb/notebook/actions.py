@@ -24,12 +24,13 @@ def stored_entries() -> list[Entry]:
 
 
 def _ls(_shell: Any, _given: Given) -> None:
-    print(catalog.table(stored_entries()))
+    rows = run_sync(catalog.served_rows(session_store()))
+    print(catalog.table((row.entry for row in rows), catalog.signers_of(rows)))
 
 
 def _show(_shell: Any, given: Given) -> None:
-    entries = run_sync(catalog.find(session_store(), given.text))
-    print("\n\n".join(map(catalog.details, entries)))
+    rows = run_sync(catalog.find_rows(session_store(), given.text))
+    print("\n\n".join(catalog.details(row.entry, row.origin.signer) for row in rows))
 
 
 def _stats(_shell: Any, _given: Given) -> None:
