@@ -34,9 +34,14 @@ _BUILDS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ca
 
 
 @cache
+def found_program() -> str | None:
+    """The path of `ipfs`, built if need be; None where it cannot be."""
+    return shutil.which("ipfs") or _built()
+
+
 def program() -> str:
-    """The path of `ipfs`, built if need be; where it cannot be, skips the test, or fails in CI."""
-    found = shutil.which("ipfs") or _built()
+    """The path of `ipfs`; where there is none, skips the test, or fails it in CI."""
+    found = found_program()
     if found is None:
         message = f"no IPFS node: put Kubo's `ipfs` ({VERSION}) on PATH, or install Go 1.26"
         if os.environ.get("CI") == "true":
