@@ -69,7 +69,7 @@ class LyingServer:
 
     def __init__(self) -> None:
         self.blocks: dict[bytes, bytes] = {}
-        self.pins: dict[str, str] = {}
+        self.pins: dict[str, tuple[str, str]] = {}  # kind and name by CID
         self.lies: Sequence[Lie] = ()
         self.script: list[Sequence[Lie]] = []
         self.dead = False
@@ -186,45 +186,66 @@ class LyingServer:
             return _json({"Version": "0.42.0", "Commit": "", "Repo": "18"})
         if command == "dag/import":
             return self._import(request.body, pin=query.get("pin-roots") != "false")
+        kind = "direct" if query.get("recursive") == "false" else "recursive"
+        if command == "pin/ls":
+            return self._pins(query)
         cid = parse(query.get("arg", ""))
         text = to_text(cid)
         if command == "pin/rm":
-            pinned = self.pins.pop(text, None)
-            return _json({"Pins": [text]}) if pinned is not None else _failure("not pinned")
-        if command == "pin/ls":
-            if text not in self.pins:
-                return _failure(f"path '{text}' is not pinned")
-            return _json({"Keys": {text: {"Type": "recursive", "Name": self.pins[text]}}})
+            pinned = self.pins.get(text, ("", ""))[0] == kind
+            if pinned:
+                del self.pins[text]
+            return _json({"Pins": [text]}) if pinned else _failure("not pinned")
         if cid not in self.blocks:
             return _failure(f"block was not found locally (offline): ipld: could not find {text}")
         if command == "pin/add":
-            self.pins[text] = query.get("name", "")
+            self.pins[text] = (kind, query.get("name", ""))
             return _json({"Pins": [text]})
         if command == "block/stat":
             return _json({"Key": text, "Size": len(self.blocks[cid])})
         if command == "block/get":
             return Reply(headers={"Content-Type": RAW_TYPE}, body=self.blocks[cid], cid=cid)
         if command == "cat":
-            body = self.file(cid)
-            kind = {"Content-Type": "text/plain", "X-Content-Length": str(len(body))}
-            return Reply(headers=kind, body=body, cid=cid)
+            body = self.file(cid)[int(query.get("offset", "0")) :]
+            headers = {"Content-Type": "text/plain", "X-Content-Length": str(len(body))}
+            return Reply(headers=headers, body=body, cid=cid)
         if command == "dag/export":
             body = b"".join(car.write(cid, self.walk(cid)))
             return Reply(headers={"Content-Type": CAR_TYPE}, body=body, cid=cid)
         return Reply(404, body=b"404 page not found")
 
+    def _pins(self, query: dict[str, str]) -> Reply:
+        wanted = query.get("type", "all")
+        kept = {
+            text: {"Type": kind, "Name": name}
+            for text, (kind, name) in self.pins.items()
+            if wanted in ("all", kind) and query.get("name", "") in name
+        }
+        if "arg" in query:
+            text = to_text(parse(query["arg"]))
+            if text not in kept:
+                return _failure(f"path '{text}' is not pinned")
+            kept = {text: kept[text]}
+        return _json({"Keys": kept})
+
     def _import(self, body: bytes, *, pin: bool) -> Reply:
         reader = car.Reader()
         try:
-            self.put(reader.feed(body))
+            taken = list(reader.feed(body))
             reader.finish()
         except IntegrityError as error:
             return _failure(str(error))
+        self.put(taken)
         lines: list[dict[str, Any]] = []
         for root in reader.roots or ():
             text = to_text(root)
-            self.pins.update({text: ""} if pin else {})
-            lines.append({"Root": {"Cid": {"/": text}, "PinErrorMsg": ""}})
+            missing = pin and root not in self.blocks
+            if pin and not missing:
+                self.pins[text] = ("recursive", "")
+            message = f"pin: ipld: could not find {text}" if missing else ""
+            lines += [{"Root": {"Cid": {"/": text}, "PinErrorMsg": message}}] if pin else []
+        size = sum(len(block) for _, block in taken)
+        lines.append({"Stats": {"BlockCount": len(taken), "BlockBytesCount": size}})
         text = "".join(json.dumps(line) + "\n" for line in lines)
         return Reply(headers={"Content-Type": "application/json"}, body=text.encode())
 
@@ -387,10 +408,12 @@ async def _nothing(reply: Reply, server: LyingServer) -> AsyncIterator[bytes]:
 
 async def _body(asked: web.Request) -> bytes:
     """What was sent: the first part, where there are several."""
-    if asked.content_type.startswith("multipart/"):
-        part = await (await asked.multipart()).next()
-        return await part.read() if part is not None else b""  # type: ignore[union-attr,return-value]
-    return await asked.read()
+    body = await asked.read()
+    if not asked.content_type.startswith("multipart/"):
+        return body
+    boundary = asked.headers["Content-Type"].partition("boundary=")[2].strip('"').encode()
+    start = body.find(b"\r\n\r\n") + 4
+    return body[start : body.find(b"\r\n--" + boundary, start)]
 
 
 def _json(tree: object) -> Reply:
