@@ -95,6 +95,8 @@ class IpfsCacheBackend(ValueFace):
         self._written: OrderedDict[str, int] = OrderedDict()
         # Contents that the network did not have, and until when it is not asked again.
         self._absent: OrderedDict[str, float] = OrderedDict()
+        # Contents that the node has other blocks of than their CIDs say.
+        self._damaged: OrderedDict[str, bool] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.server!r})"
@@ -110,7 +112,7 @@ class IpfsCacheBackend(ValueFace):
         """The content, if the node has it, or its network within a second."""
         known = self._absent.get(cid, 0.0) > time.monotonic()
         network = 0.0 if known else _NETWORK_SECONDS
-        found = await on_background(Download(self._client, cid, network=network).run())
+        found = await self._read(Download(self._client, cid, network=network), cid)
         if found is None and not known:
             _remember(self._absent, cid, time.monotonic() + _ABSENT_SECONDS)
         return found
@@ -120,7 +122,14 @@ class IpfsCacheBackend(ValueFace):
     ) -> bytearray | memoryview | None:
         """The content, from the node or the network, for as long as there is progress."""
         download = Download(self._client, cid, network=None, progress=progress)
-        return await on_background(download.run())
+        return await self._read(download, cid)
+
+    async def _read(self, download: Download, cid: str) -> bytearray | memoryview | None:
+        try:
+            return await on_background(download.run())
+        except IntegrityError:
+            _remember(self._damaged, cid, True)
+            raise
 
     async def write_content(self, cid: str, pieces: Sequence[Bytes]) -> None:
         """Upload what the node lacks of the content, and pin it there."""
@@ -130,11 +139,20 @@ class IpfsCacheBackend(ValueFace):
         _remember(self._written, cid, length(pieces))
 
     async def _write(self, cid: str, pieces: Sequence[Bytes], name: str) -> None:
-        kind = _kind_of(cid)
-        pin = await self._client.pin_of(cid, kind)
-
         def blocks() -> Iterator[Block]:
             return self._blocks(cid, pieces)
+
+        kind = _kind_of(cid)
+        pin = await self._client.pin_of(cid, kind)
+        if cid in self._damaged:
+            # A block that is there is never replaced, be it what it may.
+            if pin is not None and pin.name.startswith(_PIN):
+                await self._client.unpin(cid, kind)
+                pin = None
+            await self._client.remove_blocks(
+                await asyncio.to_thread(lambda: [block for block, _ in blocks()])
+            )
+            self._damaged.pop(cid, None)
 
         upload = Upload(self._client, cids.parse(cid), blocks)
         # A pin that is there keeps its name, which may be somebody else's.

@@ -39,6 +39,7 @@ _PINNED_AS_A_WHOLE = "already pinned recursively"
 _REFUSED = frozenset({401, 403})
 _BOUNDARY = "cascade-nb-0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 _LISTED_BYTES = 1 << 30
+_BLOCKS_IN_A_URL = 50
 
 
 class IncompleteError(BackendError):
@@ -197,6 +198,14 @@ class KuboClient:
         if answer.status != 200:
             raise self._failure("pin/rm", answer)
         return True
+
+    async def remove_blocks(self, blocks: Sequence[bytes]) -> None:
+        """Remove blocks from the repository, as far as no pin keeps them."""
+        for start in range(0, len(blocks), _BLOCKS_IN_A_URL):
+            some = [cids.to_text(cid) for cid in blocks[start : start + _BLOCKS_IN_A_URL]]
+            answer = await self._asked("block/rm", ("force", "true"), arguments=some)
+            if answer.status != 200:
+                raise self._failure("block/rm", answer)
 
     def _pins(self, answer: Answer) -> list[Pin]:
         if answer.status != 200:
