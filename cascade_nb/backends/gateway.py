@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cascade_nb import codecs, provenance
 from cascade_nb.backends.http import PATIENCE_SECONDS, BrokenOffError, HttpClient
 from cascade_nb.content import cid as cids
-from cascade_nb.content.assembly import FileAssembly, most_bytes
+from cascade_nb.content.assembly import FileAssembly
 from cascade_nb.content.car import SECTION_LIMIT, Reader
 from cascade_nb.content.cid import DAG_CBOR, DAG_PB, codec_of
+from cascade_nb.content.memory import most_bytes
 from cascade_nb.content.verification import check_block
 from cascade_nb.errors import (
     BackendError,
@@ -133,7 +134,8 @@ class GatewayBackend:
     async def _content(
         self, cid: str, patience: float, progress: Progress | None
     ) -> bytearray | memoryview | None:
-        assembly = FileAssembly(cids.parse(cid), limit=most_bytes())
+        root = cids.parse(cid)
+        assembly = FileAssembly(root, limit=most_bytes())
         failures: list[CascadeError] = []
         for gateway in self._gateways:
             if assembly.complete:
@@ -141,7 +143,7 @@ class GatewayBackend:
             fetch = _Fetch(gateway, assembly, patience, progress)
             try:
                 _check_standing(gateway)
-                await on_background(fetch.run(car=codec_of(cids.parse(cid)) == DAG_PB))
+                await on_background(fetch.run(root))
             except _GatewayLiesError as error:
                 failures.append(_dropped(gateway, error))
             except BackendError as error:
@@ -176,17 +178,17 @@ class _Fetch:
         self._progress = progress
         self._wasted = 0
 
-    async def run(self, *, car: bool) -> None:
-        """Ask for a CAR of the whole DAG, where that may bring more, then for missing blocks.
+    async def run(self, root: bytes) -> None:
+        """Ask for a CAR of the whole DAG, unless a part of it is here, then for missing blocks.
 
         Raises:
             BackendError: the gateway fails.
             _GatewayLiesError: it lies.
             IntegrityError: what the CID names is no file, whoever sends it.
         """
-        if car:
+        if codec_of(root) == DAG_PB and root in self._assembly.wanted:
             try:
-                await self._take_car()
+                await self._take_car(root)
             except BrokenOffError as error:
                 logger.info("%s; the rest is asked for block by block", error)
         while wanted := list(islice(self._assembly.wanted, _BLOCKS_AT_ONCE)):
@@ -198,8 +200,7 @@ class _Fetch:
             if None in blocks:
                 return
 
-    async def _take_car(self) -> None:
-        root = next(iter(self._assembly.wanted))
+    async def _take_car(self, root: bytes) -> None:
         async with self._open(root, "car", _CAR_WANTED) as stream:
             if stream is None:
                 return

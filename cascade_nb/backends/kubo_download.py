@@ -16,9 +16,10 @@ from queue import SimpleQueue
 from cascade_nb.backends.buffers import blank
 from cascade_nb.backends.kubo import KuboClient
 from cascade_nb.content import cid as cids
-from cascade_nb.content.assembly import FileAssembly, most_bytes
+from cascade_nb.content.assembly import FileAssembly
 from cascade_nb.content.cid import DAG_PB, RAW, codec_of
 from cascade_nb.content.dag_pb import FileNode, read_file
+from cascade_nb.content.memory import most_bytes
 from cascade_nb.content.unixfs import UNIXFS_V1_2025, file_cid
 from cascade_nb.errors import IntegrityError
 from cascade_nb.protocols import Bytes, Progress

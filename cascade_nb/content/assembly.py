@@ -13,7 +13,6 @@ from cascade_nb.content import cid as cids
 from cascade_nb.content.cid import DAG_CBOR, DAG_PB, RAW
 from cascade_nb.content.dag_pb import FileNode, read_file
 from cascade_nb.content.memory import blank
-from cascade_nb.content.memory import most_bytes as most_bytes
 from cascade_nb.content.verification import check_block
 from cascade_nb.errors import IntegrityError
 from cascade_nb.protocols import Bytes

@@ -13,7 +13,8 @@ from typing import BinaryIO
 from cascade_nb import provenance
 from cascade_nb.content import car, verify
 from cascade_nb.content import cid as cids
-from cascade_nb.content.assembly import FileAssembly, most_bytes
+from cascade_nb.content.assembly import FileAssembly
+from cascade_nb.content.memory import most_bytes
 from cascade_nb.errors import ConfigurationError, IntegrityError
 from cascade_nb.exchange.claims import check_contents, check_form, is_record, parts_of
 from cascade_nb.protocols import Bytes

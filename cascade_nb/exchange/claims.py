@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import libipld
 
-from cascade_nb.content.assembly import most_bytes
 from cascade_nb.content.cid import DAG_CBOR, codec_of, parse
+from cascade_nb.content.memory import most_bytes
 from cascade_nb.errors import ConfigurationError, IntegrityError
 from cascade_nb.policies.packing import contents_of_cell
 from cascade_nb.protocols import Bytes
