@@ -35,6 +35,8 @@ _HOMES = {
     "InMemoryCacheBackend": "backends.memory",
     "InMemoryStateBackend": "backends.state",
     "IntegrityError": "errors",
+    "IpfsCacheBackend": "backends.ipfs",
+    "IpfsCachePolicy": "policies.ipfs",
     "LocalExecutor": "executors.local",
     "MessageBus": "events",
     "NoCache": "policies.none",
@@ -86,6 +88,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from cascade_nb.backends.disk import DiskCacheBackend as DiskCacheBackend
     from cascade_nb.backends.gateway import GatewayBackend as GatewayBackend
+    from cascade_nb.backends.ipfs import IpfsCacheBackend as IpfsCacheBackend
     from cascade_nb.backends.memory import InMemoryCacheBackend as InMemoryCacheBackend
     from cascade_nb.backends.redis import RedisCacheBackend as RedisCacheBackend
     from cascade_nb.backends.state import InMemoryStateBackend as InMemoryStateBackend
@@ -119,6 +122,7 @@ if TYPE_CHECKING:
     from cascade_nb.notebook import unload_ipython_extension as unload_ipython_extension
     from cascade_nb.policies.content import ContentCachePolicy as ContentCachePolicy
     from cascade_nb.policies.file_existence import FileExistenceCache as FileExistenceCache
+    from cascade_nb.policies.ipfs import IpfsCachePolicy as IpfsCachePolicy
     from cascade_nb.policies.none import NoCache as NoCache
     from cascade_nb.protocols import CacheBackend as CacheBackend
     from cascade_nb.protocols import CachePolicy as CachePolicy

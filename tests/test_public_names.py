@@ -21,8 +21,8 @@ PUBLIC = frozenset(
     trust distrust whoami
     CacheBackend CachePolicy Executor StateBackend
     InMemoryCacheBackend DiskCacheBackend InMemoryStateBackend TieredCacheBackend RedisCacheBackend
-    GatewayBackend
-    ContentCachePolicy FileExistenceCache NoCache Hit
+    GatewayBackend IpfsCacheBackend
+    ContentCachePolicy FileExistenceCache IpfsCachePolicy NoCache Hit
     Engine LocalExecutor
     MessageBus Event RunStarted RunFinished TaskEvent TaskSkipped
     TaskExecutionStarted TaskRetrying TaskExecutionFinished

@@ -22,6 +22,9 @@ from cascade_nb.loop import in_thread
 from cascade_nb.protocols import Bytes, KeepsBytes
 from cascade_nb.provenance.secret import seal, unseal
 
+# Names of rows that serve another store, such as what lies elsewhere, begin with this.
+SERVICE = "~"
+
 _CONTEXT = b"value"
 _FORMAT = 1
 # Decoding up to this many bytes takes less than a trip to a thread and back.

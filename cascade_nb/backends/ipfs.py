@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import calendar
 import os
-import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any
 
-import libipld
-
-from cascade_nb.backends.base import ValueFace
+from cascade_nb.backends.base import SERVICE, ValueFace
 from cascade_nb.backends.buffers import length
+from cascade_nb.backends.ipfs_rows import IpfsRows, Row
 from cascade_nb.backends.kubo import DIRECT, RECURSIVE, IncompleteError, KuboClient, Pin
 from cascade_nb.backends.kubo_download import Download
 from cascade_nb.backends.kubo_upload import Block, Upload, once
@@ -26,25 +23,15 @@ from cascade_nb.content.cid import DAG_CBOR, DAG_PB, codec_of
 from cascade_nb.content.dag_pb import read_file
 from cascade_nb.content.unixfs import block_parts
 from cascade_nb.content.verification import check_block
-from cascade_nb.errors import BackendError, IntegrityError
+from cascade_nb.errors import BackendError, IntegrityError, logger
 from cascade_nb.loop import on_background
-from cascade_nb.protocols import (
-    Bytes,
-    CacheBackend,
-    Collected,
-    Forgets,
-    KeepsNotes,
-    Lists,
-    Lock,
-    Locks,
-    Progress,
-)
+from cascade_nb.protocols import Bytes, CacheBackend, Collected, Lock, Progress
 
 TOKEN_VARIABLE = "CASCADE_IPFS_TOKEN"  # noqa: S105 - its name
 
 _FORMAT = 1
 # Where things lie in the metadata store, which may hold results of its own.
-_ROW, _NOTE, _STORE = "ipfs:", "ipfs-note:", "ipfs-store"
+_ROW, _NOTE, _STORE = f"{SERVICE}ipfs:", f"{SERVICE}ipfs-note:", f"{SERVICE}ipfs-store"
 # What all pins of ours are called. Those of contents go on with the name of the metadata store
 # and the hour, for who reads a list of pins, and to tell what is being written from what was left.
 _PIN = "cascade-nb"
@@ -90,7 +77,7 @@ class IpfsCacheBackend(ValueFace):
             token = os.environ.get(TOKEN_VARIABLE) or None
         self.metadata = as_store(metadata_backend)
         self._client = KuboClient(ipfs_api_url, token=token)
-        self._store_name: str | None = None
+        self._rows = IpfsRows(self.metadata, self.server)
         # Contents that were written and whose records are still to come, with their sizes.
         self._written: OrderedDict[str, int] = OrderedDict()
         # Contents that the network did not have, and until when it is not asked again.
@@ -194,7 +181,7 @@ class IpfsCacheBackend(ValueFace):
 
     async def read_record(self, key: str) -> bytes | None:
         """The envelope under `key`."""
-        row = await self._row(key)
+        row = await self._rows.read(key)
         return None if row is None else row.envelope
 
     async def write_record(
@@ -202,9 +189,8 @@ class IpfsCacheBackend(ValueFace):
     ) -> None:
         """Store an envelope; `contents` stay pinned as long as a record needs them."""
         sizes = await self._sizes(contents)
-        before = await self._row(key)
-        row = _Row(bytes(envelope), sizes)
-        await self.metadata.write_record(_ROW + key, row.to_bytes(), ttl)
+        before = await self._rows.read(key)
+        await self._rows.write(key, Row(bytes(envelope), sizes), ttl)
         for cid in sizes:
             self._written.pop(cid, None)
         if before is not None:
@@ -212,60 +198,41 @@ class IpfsCacheBackend(ValueFace):
 
     async def delete_record(self, key: str) -> bool:
         """Remove a record, and the pins of contents that no other record needs."""
-        row = await self._row(key)
+        row = await self._rows.read(key)
         if row is None:
             return False
-        await self._remove(_ROW + key)
-        if isinstance(self.metadata, KeepsNotes):
-            await self._remove(_NOTE + key)
+        await self._rows.remove(key)
         await self._release(set(row.contents))
         return True
 
     async def clear(self) -> int:
         """Remove everything of this store: its rows, and its pins; how many records there were."""
-        keys = [key async for key, _ in self._listed().records()]
-        rows = [key for key in keys if key.startswith(_ROW)]
-        for key in keys:
-            if key.startswith((_ROW, _NOTE)):
-                await self._remove(key)
+        count = await self._rows.clear()
         self._written.clear()
         for pin in await self._pins():
             await on_background(self._client.unpin(pin.cid, pin.kind))
-        return len(rows)
+        return count
 
     async def records(self) -> AsyncIterator[tuple[str, bytes]]:
         """Every (key, envelope) that is not expired, newest first."""
-        async for key, row in self._rows():
+        async for key, row in self._rows.all():
             yield key, row.envelope
 
     async def size(self) -> int:
         """Bytes of records, notes and the contents that they need."""
-        size, contents = 0, dict[str, int]()
-        async for key, data in self._listed().records():
-            if key.startswith(_NOTE):
-                size += len(data)
-            row = _Row.from_bytes(data) if key.startswith(_ROW) else None
-            if row is not None:
-                size += len(row.envelope)
-                contents.update(row.contents)
-        return size + sum(contents.values())
+        return await self._rows.size()
 
     async def try_lock(self, key: str) -> Lock | None:
         """The metadata store's lock; where it has none, nobody is kept out."""
-        if isinstance(self.metadata, Locks):
-            return await self.metadata.try_lock(_ROW + key)
-        return _NoLock()
+        return await self._rows.try_lock(key)
 
     async def read_note(self, key: str) -> bytes | None:
         """The note under `key`."""
-        if not isinstance(self.metadata, KeepsNotes):
-            return None
-        return await self.metadata.read_record(_NOTE + key) or None
+        return await self._rows.read_note(key)
 
     async def write_note(self, key: str, note: bytes) -> None:
         """Store the note, if the metadata store is one that keeps notes: on this machine."""
-        if isinstance(self.metadata, KeepsNotes):
-            await self.metadata.write_record(_NOTE + key, bytes(note), None)
+        await self._rows.write_note(key, note)
 
     # What others are given.
 
@@ -307,7 +274,7 @@ class IpfsCacheBackend(ValueFace):
         The bytes are those that the node can free thereafter; it is not told to: others may have
         things on it that are not pinned.
         """
-        needed = {cid async for _, row in self._rows() for cid in row.contents}
+        needed = {cid async for _, row in self._rows.all() for cid in row.contents}
         before = time.time() - _GRACE_SECONDS
         removed = freed = 0
         for pin in await self._pins():
@@ -322,43 +289,26 @@ class IpfsCacheBackend(ValueFace):
 
     # Rows and pins.
 
-    async def _row(self, key: str) -> _Row | None:
-        data = await self.metadata.read_record(_ROW + key)
-        return None if not data else _Row.from_bytes(data)
-
-    async def _rows(self) -> AsyncIterator[tuple[str, _Row]]:
-        async for key, data in self._listed().records():
-            row = _Row.from_bytes(data) if key.startswith(_ROW) else None
-            if row is not None:
-                yield key.removeprefix(_ROW), row
-
-    def _listed(self) -> Lists:
-        if isinstance(self.metadata, Lists):
-            return self.metadata
-        raise BackendError(
-            f"the store with the metadata of {self.server} cannot list its records",
-            server=self.server,
-        )
-
-    async def _remove(self, key: str) -> None:
-        if isinstance(self.metadata, Forgets):
-            await self.metadata.delete_record(key)
-        else:
-            await self.metadata.write_record(key, b"", None)
-
     async def _release(self, contents: set[str]) -> None:
         """Unpin those contents that no row needs, where that can be known."""
         contents -= self._written.keys()
-        if not contents or not isinstance(self.metadata, Lists):
+        if not contents or not self._rows.can_list:
             return
-        async for _, row in self._rows():
-            contents -= row.contents.keys()
-        prefix = await self._pin_prefix()
+        try:
+            async for _, row in self._rows.all():
+                contents -= row.contents.keys()
+            prefix = await self._pin_prefix()
+            await on_background(self._unpin(contents, prefix))
+        except BackendError as error:
+            # The row is gone, which is what was asked for; `collect` finds what is left.
+            logger.info("pins were left behind: %s", error)
+
+    async def _unpin(self, contents: Iterable[str], prefix: str) -> None:
         for cid in contents:
             kind = _kind_of(cid)
-            pin = await on_background(self._client.pin_of(cid, kind))
+            pin = await self._client.pin_of(cid, kind)
             if pin is not None and pin.name.startswith(prefix):
-                await on_background(self._client.unpin(cid, kind))
+                await self._client.unpin(cid, kind)
 
     async def _sizes(self, contents: Sequence[str]) -> dict[str, int]:
         """The size of each content, all of which have to be there, pinned."""
@@ -404,48 +354,8 @@ class IpfsCacheBackend(ValueFace):
         return await self._pin_prefix() + time.strftime("%Y-%m-%dT%HZ", time.gmtime())
 
     async def _pin_prefix(self) -> str:
-        """What the names of this store's pins begin with: whoever shares its rows has the same."""
-        if self._store_name is None:
-            found = await self.metadata.read_record(_STORE)
-            if not found:
-                await self.metadata.write_record(_STORE, secrets.token_hex(6).encode(), None)
-                found = await self.metadata.read_record(_STORE)
-            # A store that keeps nothing at all has no name that would last.
-            self._store_name = bytes(found or b"nowhere").decode("ascii", "replace")
-        return f"{_PIN} cache {self._store_name} "
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """What lies in the metadata store for a key: the envelope, and the contents with sizes."""
-
-    envelope: bytes
-    contents: Mapping[str, int]
-
-    def to_bytes(self) -> bytes:
-        tree = {"format": _FORMAT, "envelope": self.envelope, "contents": dict(self.contents)}
-        data: bytes = libipld.encode_dag_cbor(tree)
-        return data
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> _Row | None:
-        """The row; None for what is none, or one of a newer format."""
-        try:
-            tree: Any = libipld.decode_dag_cbor(data)
-            if tree["format"] != _FORMAT:
-                return None
-            row = cls(tree["envelope"], tree["contents"])
-            sound = isinstance(row.envelope, bytes) and all(
-                isinstance(size, int) and cids.normal(cid) for cid, size in row.contents.items()
-            )
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return None
-        return row if sound else None
-
-
-class _NoLock:
-    def release(self) -> None:
-        """Do nothing: nobody was kept out."""
+        """What the names of this store's pins begin with."""
+        return f"{_PIN} cache {await self._rows.name()} "
 
 
 def _kind_of(cid: str) -> str:

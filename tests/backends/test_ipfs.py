@@ -342,7 +342,7 @@ class TestMetadata:
 
     async def test_values_always_lie_on_the_node(self, kubo, backend):
         await backend.set("key", "a small value")
-        row = await backend.metadata.read_record("ipfs:value:key")
+        row = await backend.metadata.read_record("~ipfs:value:key")
         assert b"a small value" not in row
         (cid,) = [cid for cid, name in kubo.pins().items() if name.startswith("cascade-nb")]
         assert b"a small value" in kubo.run("cat", cid)
@@ -355,7 +355,7 @@ class TestMetadata:
     @pytest.mark.parametrize("row", [b"", b"rubbish", b"\xa0", b"\xa1ffoo\x01", b"\xf6"])
     async def test_a_row_that_is_none_is_a_miss(self, backend, row):
         await backend.set("key", 1)
-        await backend.metadata.write_record("ipfs:value:key", row, None)
+        await backend.metadata.write_record("~ipfs:value:key", row, None)
         assert await backend.get("key") is None
         assert [item async for item in backend.records()] == []
         await backend.set("key", 2)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import cascade_nb
-from cascade_nb.backends import outages
+from cascade_nb.backends import ipfs, outages
 from cascade_nb.backends.http import HttpClient
 from cascade_nb.backends.ipfs import IpfsCacheBackend
 from cascade_nb.backends.kubo_upload import Upload
@@ -187,6 +187,17 @@ def test_a_damaged_repository_gives_no_wrong_answer_and_is_repaired(node, double
     assert doubled.stats.hits == 0
     assert doubled(text) == text * 2
     assert doubled.stats.hits == 1
+
+
+async def test_pins_that_a_dead_node_keeps_are_collected_later(node, backend, monkeypatch):
+    await backend.set("key", "x" * MIDDLE)
+    node.stop()
+    assert await backend.delete_record("value:key")
+    node.start()
+    backend._client.http._breaker.restored()
+    monkeypatch.setattr(ipfs, "_GRACE_SECONDS", -7200.0)
+    backend._written.clear()
+    assert (await backend.collect()).removed == 1
 
 
 async def test_what_lies_in_the_mutable_file_system_stays(node, backend):
