@@ -29,8 +29,9 @@ from filelock import FileLock
 VERSION = "v0.42.0"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
-# The folder of the user who runs the tests, found before a test has a home of its own.
-_BUILDS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cascade-nb-tests"
+# Of the user who runs the tests, noted before a test has a home of its own: Go's caches are there.
+_USERS = dict(os.environ)
+_BUILDS = Path(_USERS.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cascade-nb-tests"
 
 
 @cache
@@ -69,7 +70,7 @@ def _build(go: str, folder: Path) -> None:
     scratch = folder / "module"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    environment = {**os.environ, "GOBIN": str(folder / "new"), "HOME": str(_BUILDS.parent.parent)}
+    environment = {**_USERS, "GOBIN": str(folder / "new"), "GOFLAGS": ""}
     package = "github.com/ipfs/kubo/cmd/ipfs"
     for arguments in (
         ["mod", "init", "scratch"],
