@@ -102,7 +102,9 @@ class KuboClient:
     async def cat(self, cid: str, *, offset: int, offline: bool) -> AsyncIterator[Stream | None]:
         """The bytes of a file from `offset` on, unproven and maybe cut; None where it is absent."""
         parameters = [("arg", cid), ("offset", str(offset)), *([_OFFLINE] if offline else [])]
-        async with self.http.open("POST", _ROOT + "cat", parameters=parameters) as stream:
+        async with self.http.open(
+            "POST", _ROOT + "cat", parameters=parameters, patience=PATIENCE_SECONDS
+        ) as stream:
             if stream.status == 200:
                 yield stream
                 return

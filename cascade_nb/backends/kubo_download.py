@@ -8,8 +8,9 @@ by block. The node's own repository is asked first, the network only for what is
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from concurrent.futures import Future
 from itertools import islice
 from queue import SimpleQueue
 
@@ -102,20 +103,17 @@ class Download:
             raise IntegrityError(f"{self._text} has {size:,} bytes, more than this machine")
         data = await asyncio.to_thread(blank, size)
         filled = _Filled(data)
-        hashing = asyncio.create_task(asyncio.to_thread(file_cid, filled.pieces()))
+        hashing = _hashed(filled.pieces())
         try:
-            for offline in (True, False):
-                if not offline:
-                    self._ask_network()
-                await self._fill(filled, size, offline=offline)
-                if filled.count == size:
-                    break
-            else:
-                return None
+            await self._fill(filled, size, offline=True)
+            if filled.count < size:
+                self._ask_network()
+                await self._fill(filled, size, offline=False)
         finally:
             filled.end()
-            with suppress(asyncio.CancelledError):
-                found = await asyncio.shield(hashing)
+        if filled.count < size:
+            return None
+        found = await asyncio.wrap_future(hashing)
         return data if cids.parse(found) == self._cid else _ANOTHER
 
     async def _fill(self, filled: _Filled, size: int, *, offline: bool) -> None:
@@ -173,6 +171,24 @@ class _Filled:
     def _give(self) -> None:
         self._pieces.put(self._view[self._given : self.count])
         self._given = self.count
+
+
+def _hashed(pieces: Iterator[Bytes]) -> Future[str]:
+    """The CID of `pieces`, made in a thread of its own.
+
+    Not in one of the few that the loop has: those look up the names of hosts, without which no
+    piece would come.
+    """
+    future: Future[str] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(file_cid(pieces))
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="cascade-nb hash", daemon=True).start()
+    return future
 
 
 def _is_of_our_layout(node: FileNode) -> bool:

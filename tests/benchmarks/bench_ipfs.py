@@ -40,12 +40,14 @@ def main() -> None:
         print("left out: it takes Kubo's `ipfs` (or Go, to build it) and `curl`")
         return
     with tempfile.TemporaryDirectory() as folder, kubo_node() as node:
+        # First, while no memory has been used and given back.
+        _memory(node)
+        node.clean()
+        asyncio.run(_stalls(node))
+        node.clean()
         for name, (size, rounds) in _SIZES.items():
             _compare(node, Path(folder) / "ready.car", name, size, rounds)
             node.clean()
-        asyncio.run(_stalls(node))
-        node.clean()
-        _memory(node)
 
 
 def _compare(node: KuboNode, ready: Path, name: str, size: int, rounds: int) -> None:
