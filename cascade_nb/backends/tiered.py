@@ -7,16 +7,18 @@ passed over, with one warning: the others serve.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cascade_nb import content
-from cascade_nb.backends.arrivals import Arrival, seconds_left, tried, warn_of
-from cascade_nb.backends.base import ValueFace
+from cascade_nb.backends.arrivals import Arrival, tried, warn_of
+from cascade_nb.backends.base import SERVICE, ValueFace
+from cascade_nb.backends.outages import parts_gone
 from cascade_nb.backends.plain import as_store
-from cascade_nb.backends.uploads import Upload, Uploads, is_row
+from cascade_nb.backends.uploads import Upload, Uploads
 from cascade_nb.errors import BackendError
 from cascade_nb.loop import in_thread
 from cascade_nb.protocols import (
@@ -31,6 +33,8 @@ from cascade_nb.protocols import (
     Versions,
 )
 
+# Stores take no ttl that is over.
+_SHORTEST_TTL = 0.001
 # Records whose contents are on their way nearer; older ones are given up.
 _MOST_ARRIVALS = 256
 
@@ -88,14 +92,14 @@ class TieredCacheBackend(ValueFace):
         failures: list[BackendError] = []
         for tier in self._near:
             await tried(tier.write_record(key, envelope, ttl, contents=contents), failures)
+        upload = Upload(key, tuple(contents), None if ttl is None else time.time() + ttl)
         if len(failures) < len(self._near):
             if self._far:
-                await self._uploads.add(Upload(key, tuple(contents)))
+                await self._uploads.add(upload)
             return
         # No near tier holds it: what is far is written now, or never.
-        upload = Upload(key, tuple(contents))
         for tier in self._far:
-            await tried(self._bring(tier, upload, envelope, ttl), failures)
+            await tried(self._bring(tier, upload, envelope), failures)
         if len(failures) == len(self.tiers):
             raise failures[0]
 
@@ -149,9 +153,14 @@ class TieredCacheBackend(ValueFace):
         return any(removed)
 
     async def clear(self) -> int:
-        """Remove everything from every tier; how many records there were, in the fullest."""
+        """Remove everything from every tier; how many records there were."""
+        count = len([key async for key, _ in self.records()])
         self._changes += 1
-        return max([await tier.clear() for tier in self.tiers if isinstance(tier, Forgets)] or [0])
+        await self._uploads.cancel()
+        for tier in self.tiers:
+            if isinstance(tier, Forgets):
+                await tier.clear()
+        return count
 
     async def records(self) -> AsyncIterator[tuple[str, bytes]]:
         """Every (key, envelope) of the nearest tier that has it; newest first in each tier."""
@@ -161,7 +170,7 @@ class TieredCacheBackend(ValueFace):
                 continue
             try:
                 async for key, envelope in tier.records():
-                    if key not in seen and not is_row(key):
+                    if key not in seen and not key.startswith(SERVICE):
                         seen.add(key)
                         yield key, envelope
             except BackendError as error:
@@ -239,22 +248,19 @@ class TieredCacheBackend(ValueFace):
         envelope = await self._nearest(upload.key)
         if envelope is None:
             return  # forgotten or expired meanwhile
-        ttl = seconds_left(envelope)
-        if ttl is not None and ttl <= 0:
-            return
         failures: list[BackendError] = []
         for tier in self._far:
             try:
-                await self._bring(tier, upload, envelope, ttl)
+                await self._bring(tier, upload, envelope)
             except BackendError as error:
                 warn_of(error)
                 failures.append(error)
         if failures:
             raise failures[0]
 
-    async def _bring(
-        self, tier: KeepsBytes, upload: Upload, envelope: bytes, ttl: float | None
-    ) -> None:
+    async def _bring(self, tier: KeepsBytes, upload: Upload, envelope: bytes) -> None:
+        if upload.is_over:
+            return
         for cid in upload.contents:
             if await tier.has_content(cid):
                 continue
@@ -264,7 +270,9 @@ class TieredCacheBackend(ValueFace):
                     await tier.write_content(cid, [data])
                     break
             else:
-                return  # evicted meanwhile
+                raise parts_gone(repr(self))
+        # Even if its ttl has ended meanwhile: a store removes no content that no record needed.
+        ttl = None if upload.ends is None else max(upload.ends - time.time(), _SHORTEST_TTL)
         await tier.write_record(upload.key, envelope, ttl, contents=upload.contents)
 
     async def _nearest(self, key: str) -> bytes | None:

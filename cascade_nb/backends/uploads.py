@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import libipld
 
 from cascade_nb.backends import forks
+from cascade_nb.backends.base import SERVICE
 from cascade_nb.backends.outages import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS
 from cascade_nb.errors import BackendError, ContentTooLargeError, logger, warn_once
 from cascade_nb.loop import in_thread, run_sync
@@ -20,22 +21,32 @@ from cascade_nb.protocols import Forgets, KeepsBytes, Lists
 
 _EXIT_SECONDS = 5.0
 # In the journal's store: a row for each upload that has not arrived, and one while there are any.
-_ROW = "upload:"
-_ANY = "uploads"
+_ROW = SERVICE + "upload:"
+_ANY = SERVICE + "uploads"
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A record, with the contents that it needs, on its way to farther stores."""
+    """A record, with the contents that it needs, on its way to farther stores.
+
+    `ends` is when its ttl is over, in seconds since the epoch.
+    """
 
     key: str
     contents: tuple[str, ...]
+    ends: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its ttl has passed."""
+        return self.ends is not None and time.time() >= self.ends
 
     def to_bytes(self) -> bytes:
         """The upload as a row of the journal."""
         tree = {
             "key": self.key.encode("utf-8", "surrogatepass"),
             "contents": list(self.contents),
+            "ends": self.ends,
         }
         data: bytes = libipld.encode_dag_cbor(tree)
         return data
@@ -44,7 +55,8 @@ class Upload:
     def from_bytes(cls, row: bytes) -> Upload:
         """What `to_bytes` gave; raises ValueError, KeyError or TypeError for anything else."""
         tree = libipld.decode_dag_cbor(row)
-        return cls(tree["key"].decode("utf-8", "surrogatepass"), tuple(tree["contents"]))
+        key = tree["key"].decode("utf-8", "surrogatepass")
+        return cls(key, tuple(tree["contents"]), tree["ends"])
 
 
 class Uploads:
@@ -74,6 +86,7 @@ class Uploads:
         self._later: dict[Upload, float] = {}  # and when
         self._pauses: dict[Upload, float] = {}
         self._sending = False
+        self._current: Upload | None = None
         self._thread: threading.Thread | None = None
 
     async def add(self, upload: Upload) -> None:
@@ -86,14 +99,22 @@ class Uploads:
                 self._ready.append(upload)
             self._start()
 
-    async def cancel(self, key: str) -> None:
-        """Do not send the record under `key` any more; one that is just being sent still goes."""
+    async def cancel(self, key: str | None = None) -> None:
+        """Send the record under `key`, or any, no more; on return none of it is on its way."""
         with self._changed:
-            for upload in [u for u in (*self._ready, *self._later) if u.key == key]:
+            for upload in [u for u in (*self._ready, *self._later) if key in (None, u.key)]:
                 self._later.pop(upload, None)
                 if upload in self._ready:
                     self._ready.remove(upload)
-        await self._strike(key)
+        await in_thread(self._let_pass, key)
+        if key is not None:
+            await self._strike(key)
+
+    def _let_pass(self, key: str | None) -> None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._current is None or key not in (None, self._current.key)
+            )
 
     def resume(self) -> None:
         """Send, in the background, what earlier processes left in the journal; once."""
@@ -141,6 +162,7 @@ class Uploads:
                 logger.exception("an upload failed and is given up for this session")
             with self._changed:
                 self._sending = False
+                self._current = None
                 if failed is not None:
                     self._postpone(upload, failed)
                 else:
@@ -157,7 +179,8 @@ class Uploads:
                     self._ready.append(upload)
                 if self._ready:
                     self._sending = True
-                    return self._ready.popleft()
+                    self._current = self._ready.popleft()
+                    return self._current
                 if not self._later:
                     self._thread = None
                     return None
@@ -227,11 +250,6 @@ class Uploads:
             self._begin()
         else:
             self._changed.release()
-
-
-def is_row(key: str) -> bool:
-    """Whether what lies under `key` is the journal's."""
-    return key == _ANY or key.startswith(_ROW)
 
 
 _all: weakref.WeakSet[Uploads] = weakref.WeakSet()

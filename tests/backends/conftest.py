@@ -11,6 +11,8 @@ from cascade_nb.backends.ipfs import IpfsCacheBackend
 from cascade_nb.backends.memory import InMemoryCacheBackend
 from cascade_nb.backends.plain import as_store
 from cascade_nb.backends.redis import RedisCacheBackend
+from cascade_nb.backends.tiered import TieredCacheBackend
+from cascade_nb.loop import run_sync
 from tests.servers.kubo import KuboNode, kubo_node
 from tests.servers.redis import RedisServer, redis_server
 
@@ -97,9 +99,33 @@ def ipfs_over_redis(kubo: KuboNode, redis_store: RedisCacheBackend) -> IpfsCache
     return IpfsCacheBackend(redis_store, kubo.url)
 
 
+@pytest.fixture
+def tiers(disk: DiskCacheBackend) -> TieredCacheBackend:
+    return TieredCacheBackend(InMemoryCacheBackend(), disk)
+
+
+@pytest.fixture
+def tiers_to_redis(
+    disk: DiskCacheBackend, redis_store: RedisCacheBackend
+) -> Iterator[TieredCacheBackend]:
+    tiers = TieredCacheBackend(disk, redis_store)
+    yield tiers
+    run_sync(tiers.flush())  # the server is the next test's
+
+
+@pytest.fixture
+def tiers_to_ipfs(disk: DiskCacheBackend, kubo: KuboNode) -> Iterator[TieredCacheBackend]:
+    tiers = TieredCacheBackend(disk, IpfsCacheBackend(disk, kubo.url))
+    yield tiers
+    run_sync(tiers.flush())
+
+
 OURS = [
     "memory",
     "disk",
+    "tiers",
+    "tiers_to_redis",
+    "tiers_to_ipfs",
     "redis_store",
     "redis_asyncio_store",
     "ipfs_over_memory",

@@ -200,6 +200,27 @@ async def test_a_far_store_that_is_down_is_passed_over(
         time.sleep(0.01)
 
 
+async def test_size_is_the_sum_of_the_tiers(far: Remote, near: DiskCacheBackend) -> None:
+    tiers = TieredCacheBackend(near, far)
+    await tiers.set("k", LARGE)
+    assert await tiers.size() == await near.size() + await far.size() > 2 * LARGE.nbytes
+
+
+async def test_what_is_cleared_does_not_come_back(far: Remote, near: DiskCacheBackend) -> None:
+    tiers = TieredCacheBackend(near, far)
+    far.open.clear()
+    for key in ("one", "two"):
+        await tiers.write_record(key, b"envelope", None)
+    threading.Timer(0.1, far.open.set).start()
+    assert await tiers.clear() == 2
+    await tiers.flush()
+    assert await tiers.read_record("one") is await tiers.read_record("two") is None
+    once_more = TieredCacheBackend(near, far)
+    assert await once_more.read_record("one") is None
+    await once_more.flush()
+    assert [key async for key, _ in once_more.records()] == []
+
+
 async def test_where_every_tier_fails_it_is_a_bypass() -> None:
     one, two = Remote(), Remote()
     one.down = two.down = True
