@@ -155,7 +155,7 @@ class Uploads:
                 run_sync(self._sent(upload))
             except ContentTooLargeError as error:
                 warn_once(f"a result stays on this machine: {error}", ("upload", error.server))
-                run_sync(self._strike(upload.key))
+                run_sync(self._strike(upload.key, upload))
             except BackendError as error:
                 failed = error
             except Exception:
@@ -194,7 +194,7 @@ class Uploads:
 
     async def _sent(self, upload: Upload) -> None:
         await self._send(upload)
-        await self._strike(upload.key)
+        await self._strike(upload.key, upload)
 
     # The journal.
 
@@ -204,9 +204,14 @@ class Uploads:
             _ROW + upload.key, upload.to_bytes(), None, contents=upload.contents
         )
 
-    async def _strike(self, key: str) -> None:
-        if isinstance(self._journal, Forgets):
-            await self._journal.delete_record(_ROW + key)
+    async def _strike(self, key: str, upload: Upload | None = None) -> None:
+        """Remove the row of `key`, unless it is that of another upload than the given one."""
+        journal = self._journal
+        if not isinstance(journal, Forgets) or not isinstance(journal, KeepsBytes):
+            return
+        if upload is not None and await journal.read_record(_ROW + key) != upload.to_bytes():
+            return
+        await journal.delete_record(_ROW + key)
 
     def _read_journal(self) -> None:
         left: Sequence[Upload] = ()
