@@ -131,6 +131,10 @@ class HttpClient:
         """A failure of this server, for the caller to raise; `reason` follows its name."""
         return BackendError(self._says(reason), server=self.shown)
 
+    def broken_off(self, what: str) -> BrokenOffError:
+        """The error of a living server that closed the connection; `what` follows "broke off"."""
+        return BrokenOffError(self._says(f"broke off {what}"), server=self.shown)
+
     async def ask(
         self,
         method: str,
@@ -258,7 +262,7 @@ class HttpClient:
             return self._trip(self.error(f"cannot be reached: {_reason(error)}"))
         if not await self.is_alive():
             return self._dead()
-        return BrokenOffError(self._says(f"broke off: {_reason(error)}"), server=self.shown)
+        return self.broken_off(f"the connection: {_reason(error)}")
 
     def _dead(self) -> BackendError:
         return self._trip(self.error("does not answer"))

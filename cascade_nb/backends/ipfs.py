@@ -35,7 +35,7 @@ _ROW, _NOTE, _STORE = f"{SERVICE}ipfs:", f"{SERVICE}ipfs-note:", f"{SERVICE}ipfs
 # What all pins of ours are called. Those of contents go on with the name of the metadata store
 # and the hour, for who reads a list of pins, and to tell what is being written from what was left.
 _PIN = "cascade-nb"
-_GRACE_SECONDS = 3600.0
+_GRACE_SECONDS = 2 * 3600.0
 
 # A hit is not worth a longer search, nor another one soon after.
 _NETWORK_SECONDS = 1.0
@@ -255,7 +255,7 @@ class IpfsCacheBackend(ValueFace):
         progress: Progress | None,
     ) -> None:
         pin = await self._client.pin_of(root, RECURSIVE)
-        again = self._client.http.error("broke off while a result was uploaded")
+        again = self._client.http.broken_off("while a result was uploaded")
         upload = Upload(self._client, cids.parse(root), once(blocks, again), progress)
         await upload.run(pin=pin is None)
         if pin is None or pin.name.startswith(_PIN):

@@ -470,6 +470,8 @@ class TestAccess:
             backend = over(node, token="t0ken")
             with pytest.raises(BackendError, match="refuses access"):
                 await backend.write_content(cid, [data])
+            with pytest.raises(BackendError, match="refuses access"):
+                await backend.publish(cid, unixfs.blocks([data]), name="cascade-nb x")
 
     async def test_the_gateways_port_is_no_rpc(self, kubo):
         backend = IpfsCacheBackend(InMemoryCacheBackend(), kubo.gateway)
