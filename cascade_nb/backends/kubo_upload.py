@@ -75,6 +75,8 @@ class Upload:
                         self.progress(self._done, self.total)
         finally:
             coming.cancel()
+            # Nobody waits for it any more; why it failed is not news then.
+            coming.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _batch(
         self, iterator: Iterator[Block]
