@@ -20,7 +20,8 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_DATA_HOME", str(home / ".local" / "share"))
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(home / "jupyter"))
     monkeypatch.setenv("IPYTHONDIR", str(home / "ipython"))
-    monkeypatch.delenv("CASCADE_STORE", raising=False)
+    for name in ("STORE", "IPFS_TOKEN", "SIGNING_KEY", "TEAM_STORE"):
+        monkeypatch.delenv(f"CASCADE_{name}", raising=False)
     return home
 
 
