@@ -319,8 +319,9 @@ def as_data(described: Row | Stats | Collected) -> dict[str, Any]:
 
 
 def describe(store: object) -> str:
-    """What `store` is called in a message."""
-    text = repr(store)
+    """What `store` is called in a message; a server by its URL, without credentials."""
+    server = getattr(store, "server", "")
+    text = server if server and isinstance(server, str) else repr(store)
     return type(store).__name__ if text.startswith("<") else one_line(text, 120)
 
 

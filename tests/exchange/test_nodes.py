@@ -1,0 +1,176 @@
+"""Two people with an IPFS node each, and one who has a gateway and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from cascade_nb import (
+    BackendError,
+    CacheWarning,
+    UntrustedError,
+    cached,
+    engine,
+    load,
+    share,
+    trust,
+    whoami,
+)
+from cascade_nb.content.cid import raw_cid
+from cascade_nb.errors import CascadeError
+from tests.exchange.users import User, make_user
+from tests.servers.kubo import KuboNode, connected_nodes, kubo_node
+from tests.servers.redis import redis_server
+
+LARGE = np.arange(700_000.0)
+
+
+@cached
+async def table(n):
+    return {"n": n, "large": LARGE[:n]}
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[tuple[KuboNode, KuboNode]]:
+    with connected_nodes() as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[KuboNode]:
+    with kubo_node() as node:
+        yield node
+
+
+@pytest.fixture
+def ann(tmp_path) -> User:
+    return make_user(tmp_path, "ann")
+
+
+@pytest.fixture
+def bob(tmp_path) -> User:
+    return make_user(tmp_path, "bob")
+
+
+def stores(person: User, node: KuboNode) -> list[str]:
+    return [str(person.store), node.url.replace("http", "ipfs")]
+
+
+async def test_what_one_shares_the_other_loads_over_two_nodes(ann, bob, nodes):
+    anns, bobs = nodes
+    with ann.acting(store=stores(ann, anns)):
+        cid = await share(table(700_000))
+        key = whoami()
+        (entry,) = [await table.peek(700_000)]
+    assert entry.record_cid == cid
+    assert "table" in anns.pins()[cid]
+    with bob.acting(store=stores(bob, bobs)):
+        loaded = await load(cid)
+        assert loaded["n"] == 700_000
+        assert np.array_equal(loaded["large"], LARGE)
+        assert not engine().policy.store.tiers[0].remote
+        trust(key)
+        assert (await table.peek(700_000)).record_cid == cid
+    with bob.acting():
+        assert np.array_equal((await load(cid))["large"], LARGE), "it is here by now"
+        assert np.array_equal((await load(entry.cid))["large"], LARGE)
+
+
+async def test_code_comes_only_from_whom_is_trusted_with_it(ann, bob, nodes):
+    anns, bobs = nodes
+    with ann.acting(store=stores(ann, anns)):
+        cid, key = await share([lambda x: x + 1]), whoami()
+    with bob.acting(store=stores(bob, bobs)):
+        with pytest.raises(UntrustedError, match="--code"):
+            await load(cid)
+        trust(key, code=True)
+        assert (await load(cid))[0](1) == 2
+
+
+async def test_a_gateway_is_enough_to_load_from(ann, bob, alone):
+    with ann.acting(store=stores(ann, alone)):
+        cid = await share(table(600_000))
+        entry = await table.peek(600_000)
+    with bob.acting(gateways=[alone.gateway]):
+        assert (await load(cid))["n"] == 600_000
+    alone.ask("pin/rm", cid)
+    with bob.acting():
+        assert (await load(entry.cid))["n"] == 600_000
+    with bob.acting(store="memory://", gateways=[alone.gateway]):
+        assert (await load(entry.cid))["n"] == 600_000
+        with pytest.raises(CascadeError, match=r"nobody has|gateway"):
+            await load(raw_cid(b"nowhere"))
+
+
+async def test_progress_is_told_in_both_directions(ann, bob, alone):
+    sent, came = [], []
+    with ann.acting(store=stores(ann, alone)):
+        value = {"x": LARGE[:400_000] + 0.5}
+        cid = await share(value, progress=lambda done, total: sent.append(done))
+    with bob.acting(gateways=[alone.gateway]):
+        await load(cid, progress=lambda done, total: came.append(done))
+    assert sent == sorted(sent)
+    assert max(came) >= 3_200_000
+
+
+async def test_forgetting_unpins_what_was_shared(ann, alone):
+    from cascade_nb import catalog
+
+    with ann.acting(store=stores(ann, alone)):
+        cid = await share([1, 2, "for a while"])
+        assert cid in alone.pins()
+        await catalog.forget(engine().policy.store, cid)
+        assert cid not in alone.pins()
+
+
+async def test_a_dead_node_is_an_error_of_share(ann):
+    with kubo_node() as node, ann.acting(store=stores(ann, node)):
+        node.stop()
+        with (
+            pytest.warns(CacheWarning, match="passed over|node"),
+            pytest.raises(BackendError) as failed,
+        ):
+            await share(["a"])
+        assert node.url in str(failed.value)
+
+
+async def test_other_programs_read_what_was_shared(ann, alone, tmp_path):
+    with ann.acting(store=stores(ann, alone)):
+        cid = await share(["read by others"])
+        entry = json.loads(ann.cascade("show", cid, "--json"))[0]
+    record = json.loads(alone.ask("dag/get", cid))
+    assert record["result"] == {"/": entry["cid"]}
+    assert alone.ask("cat", entry["cid"]).startswith(b"tree/1\n")
+    exported = tmp_path / "by-kubo.car"
+    exported.write_bytes(alone.ask("dag/export", cid))
+    assert ann.cascade("import", str(exported)).startswith(cid)
+
+
+def test_the_verbs_between_two_nodes(ann, bob, nodes):
+    anns, bobs = nodes
+    theirs = ["--store", anns.url.replace("http", "ipfs")]
+    mine = ["--store", bobs.url.replace("http", "ipfs")]
+    source = f"""
+        configure(store={theirs[1]!r})
+        print(await share([1, 2, 3, "by verbs"]))
+    """
+    cid = ann.run(source)
+    told = ann.cascade("share", cid, *theirs)
+    assert told.splitlines()[2] == f"pinned on {anns.url}"
+    assert bob.cascade("load", cid, *mine).endswith("[1, 2, 3, 'by verbs']")
+    assert bob.cascade("gc", *mine).startswith("removed ")
+
+
+async def test_a_common_redis_is_enough_too(ann, bob):
+    with redis_server() as server:
+        with ann.acting(store=[str(ann.store), server.url]):
+            cid, key = await share(table(9)), whoami()
+        with bob.acting(store=server.url):
+            assert (await load(cid))["n"] == 9
+            assert await table.peek(9) is None
+            trust(key)
+            assert (await table.peek(9)).record_cid == cid
