@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from cascade_nb.calls import Call
@@ -10,6 +13,7 @@ from cascade_nb.config import engine, settings
 from cascade_nb.errors import ConfigurationError
 from cascade_nb.exchange import giving, taking
 from cascade_nb.exchange.giving import Unsigned
+from cascade_nb.meter import Meter
 from cascade_nb.policies.shelf import Claim
 from cascade_nb.protocols import KeepsBytes, Progress
 from cascade_nb.records import Entry
@@ -21,7 +25,8 @@ async def share(x: Any, *, progress: Progress | None = None) -> str:
     Args:
         x: a `Call`, which is awaited where its result is not stored; an `Entry`; the text of a CID
             or key that the store has; or any other value. A text is shared in a list.
-        progress: told of the bytes that have been uploaded.
+        progress: told of the bytes that have been uploaded; by default a line on a terminal or
+            below a cell tells, where it takes longer than a second.
 
     Returns:
         The CID of the signed record, from which `load` gets the value.
@@ -33,7 +38,8 @@ async def share(x: Any, *, progress: Progress | None = None) -> str:
     """
     store = session_store()
     claim = await _claim(store, x)
-    await giving.publish(store, claim, progress=progress)
+    with _told(progress, "uploading") as told:
+        await giving.publish(store, claim, progress=told)
     return claim.entry.record_cid
 
 
@@ -45,7 +51,7 @@ async def load(cid: str, *, progress: Progress | None = None) -> Any:
 
     Args:
         cid: of a record or a result, in any multibase, or as ``ipfs://CID`` or ``/ipfs/CID``.
-        progress: told of the bytes that have come.
+        progress: told of the bytes that have come; by default as for `share`.
 
     Returns:
         The value; of a cell, a dict of the names that it bound.
@@ -60,7 +66,9 @@ async def load(cid: str, *, progress: Progress | None = None) -> Any:
     if not isinstance(cid, str):
         raise ConfigurationError(f"a CID is a text, not {type(cid).__name__}")
     gateways = settings().gateways
-    return (await taking.load(session_store(), cid, gateways=gateways, progress=progress)).value
+    with _told(progress, "loading") as told:
+        loaded = await taking.load(session_store(), cid, gateways=gateways, progress=told)
+    return loaded.value
 
 
 async def export(x: Any, path: str | os.PathLike[str]) -> str:
@@ -112,6 +120,17 @@ def session_store() -> KeepsBytes:
     if not isinstance(store, KeepsBytes):
         raise ConfigurationError("the session's policy keeps nothing that could be shared")
     return store
+
+
+@contextmanager
+def _told(progress: Progress | None, what: str) -> Iterator[Progress | None]:
+    """Who is told of the bytes that come and go: whom the caller named, else whoever looks on."""
+    looked_on = "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+    if progress is not None or not looked_on:
+        yield progress
+        return
+    with Meter(what) as meter:
+        yield meter
 
 
 async def _claim(store: KeepsBytes, x: Any) -> Claim:

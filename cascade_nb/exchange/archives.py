@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -41,46 +42,49 @@ class Archive:
 class Writer:
     """Writes a CAR of version 1 beside `path`, and puts it there once it is whole.
 
-    A block that has been written is not written again.
+    Its methods wait for the disk. A block that has been written is not written again.
+
+    Raises:
+        ConfigurationError: the file cannot be written; it names the path. So do its methods.
     """
 
-    def __init__(self, file: BinaryIO, roots: Iterable[str]) -> None:
-        self._file = file
+    def __init__(self, path: str | os.PathLike[str], roots: Iterable[str]) -> None:
+        self._target = Path(path).expanduser()
         self._written: set[bytes] = set()
+        with _mapped(self._target, "written"):
+            if self._target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            descriptor, draft = tempfile.mkstemp(
+                dir=self._target.parent, prefix=f".{self._target.name}."
+            )
+            self._draft = Path(draft)
+            self._file = os.fdopen(descriptor, "wb")
+        # In memory so far; what the disk has no room for shows later.
         self._file.write(car.header([cids.parse(root) for root in roots]))
 
     def add(self, blocks: Iterable[tuple[bytes, Bytes]]) -> None:
         """Write those of `blocks` that are not there yet."""
-        for cid, block in blocks:
-            if cid not in self._written:
-                self._written.add(cid)
-                self._file.write(car.section_head(cid, memoryview(block).nbytes))
-                self._file.write(block)
+        with _mapped(self._target, "written"):
+            for cid, block in blocks:
+                if cid not in self._written:
+                    self._written.add(cid)
+                    self._file.write(car.section_head(cid, memoryview(block).nbytes))
+                    self._file.write(block)
 
+    def finish(self) -> None:
+        """Put the file in its place, whole."""
+        with _mapped(self._target, "written"):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            os.chmod(self._draft, 0o666 & ~_umask())
+            os.replace(self._draft, self._target)
 
-@contextmanager
-def written(path: str | os.PathLike[str], roots: Iterable[str]) -> Iterator[Writer]:
-    """A writer for the file `path`, which is replaced as a whole at the end, or left alone.
-
-    Raises:
-        ConfigurationError: the file cannot be written; it names the path.
-    """
-    target = Path(path).expanduser()
-    draft: str | None = None
-    try:
-        descriptor, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with os.fdopen(descriptor, "wb") as file:
-            yield Writer(file, roots)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(draft, 0o666 & ~_umask())
-        os.replace(draft, target)
-        draft = None
-    except OSError as error:
-        raise _unusable(target, "written", error) from error
-    finally:
-        if draft is not None:
-            Path(draft).unlink(missing_ok=True)
+    def discard(self) -> None:
+        """Leave what is at `path` alone, and no trace."""
+        with suppress(OSError):
+            self._file.close()
+        self._draft.unlink(missing_ok=True)
 
 
 def read(path: str | os.PathLike[str]) -> Archive:
@@ -96,13 +100,11 @@ def read(path: str | os.PathLike[str]) -> Archive:
     """
     source = Path(path).expanduser()
     try:
-        with open(source, "rb") as file:
+        with _mapped(source, "read"), open(source, "rb") as file:
             gathering = _Gathering()
             while gathering.pass_over(_pairs(file, gathering.begin)):
                 file.seek(0)
             return gathering.archive()
-    except OSError as error:
-        raise _unusable(source, "read", error) from error
     except IntegrityError as error:
         raise IntegrityError(f"{source} was not imported: {error}") from None
 
@@ -227,9 +229,13 @@ class _Gathering:
             self._want(cids.parse(part), self._take_root, limit)
 
 
-def _unusable(path: Path, verb: str, error: OSError) -> ConfigurationError:
-    reason = error.strerror or type(error).__name__
-    return ConfigurationError(f"{path} cannot be {verb}: {reason}")
+@contextmanager
+def _mapped(path: Path, verb: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigurationError(f"{path} cannot be {verb}: {reason}") from error
 
 
 def _umask() -> int:

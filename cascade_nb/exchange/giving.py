@@ -16,7 +16,7 @@ from cascade_nb.content import cid as cids
 from cascade_nb.content import verify
 from cascade_nb.content.dag import record_blocks
 from cascade_nb.errors import ConfigurationError, IntegrityError, UntrustedError
-from cascade_nb.exchange import archives
+from cascade_nb.exchange.archives import Writer
 from cascade_nb.exchange.claims import CELL, VALUE, is_node, parts_of
 from cascade_nb.fingerprint.keys import key_from_parts
 from cascade_nb.fingerprint.values import fingerprint
@@ -200,10 +200,15 @@ async def export(store: KeepsBytes, claims: Sequence[Claim], path: str | os.Path
         IntegrityError: content is gone from the store, or damaged.
     """
     roots = list(dict.fromkeys(claim.entry.record_cid for claim in claims))
-    with archives.written(path, roots) as archive:
+    writer = await in_thread(Writer, path, roots)
+    try:
         for claim in claims:
             contents = await contents_of(store, claim)
-            await in_thread(archive.add, record_blocks(claim.record.to_bytes(), contents))
+            await in_thread(writer.add, record_blocks(claim.record.to_bytes(), contents))
+        await in_thread(writer.finish)
+    except BaseException:
+        writer.discard()
+        raise
 
 
 async def contents_of(store: KeepsBytes, claim: Claim) -> dict[str, Sequence[Bytes]]:

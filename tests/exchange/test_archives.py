@@ -314,9 +314,11 @@ def test_a_written_file_is_what_others_write(file):
         bytes(piece)
         for piece in car.write(root_of(record), record_blocks(record.to_bytes(), contents))
     )
-    with archives.written(file, [cids.to_text(root_of(record))]) as writer:
-        writer.add(record_blocks(record.to_bytes(), contents))
-        writer.add(record_blocks(record.to_bytes(), contents))
+    writer = archives.Writer(file, [cids.to_text(root_of(record))])
+    writer.add(record_blocks(record.to_bytes(), contents))
+    writer.add(record_blocks(record.to_bytes(), contents))
+    assert not file.exists()
+    writer.finish()
     assert file.read_bytes() == expected
     assert os.stat(file).st_mode & 0o777 == 0o666 & ~_umask()
 
