@@ -12,9 +12,13 @@ import pytest
 from cascade_nb import (
     BackendError,
     CacheWarning,
+    DiskCacheBackend,
+    IpfsCacheBackend,
+    IpfsCachePolicy,
     UntrustedError,
     cached,
     engine,
+    import_,
     load,
     share,
     trust,
@@ -22,6 +26,7 @@ from cascade_nb import (
 )
 from cascade_nb.content.cid import raw_cid
 from cascade_nb.errors import CascadeError
+from tests.exchange.test_archives import cell_package, pairs_of, root_of, write
 from tests.exchange.users import User, make_user
 from tests.servers.kubo import KuboNode, connected_nodes, kubo_node
 from tests.servers.redis import redis_server
@@ -173,3 +178,30 @@ async def test_a_common_redis_is_enough_too(ann, bob):
             assert await table.peek(9) is None
             trust(key)
             assert (await table.peek(9)).record_cid == cid
+
+
+async def test_a_policy_of_two_backends_shares_what_is_near_and_what_is_far(ann, bob, alone):
+    def policy(person):
+        far = IpfsCacheBackend(DiskCacheBackend(person.home / "names"), alone.url)
+        return IpfsCachePolicy(DiskCacheBackend(person.store), far, min_bytes="1MB")
+
+    with ann.acting(policy=policy(ann)):
+        small, large = await share(table(3)), await share(table(500_000))
+        assert {small, large} <= set(alone.pins())
+    with bob.acting(policy=policy(bob)):
+        assert (await load(small))["n"] == 3
+        assert (await load(large))["n"] == 500_000
+
+
+async def test_cells_go_over_nodes(ann, bob, nodes, tmp_path):
+    """A cell's node and its parts are pinned, found and verified like anything else."""
+    anns, bobs = nodes
+    with ann.acting(store=stores(ann, anns)):
+        record, contents = cell_package({"a": LARGE[:300_000], "b": [1]})
+        write(tmp_path / "cell.car", [root_of(record)], pairs_of(record, contents))
+        (cid,) = await import_(tmp_path / "cell.car")
+        assert await share(cid) == cid
+    with bob.acting(store=stores(bob, bobs)):
+        loaded = await load(cid)
+        assert loaded["b"] == [1]
+        assert np.array_equal(loaded["a"], LARGE[:300_000])
