@@ -74,14 +74,16 @@ def completions(line: str) -> list[str]:
         return []
     if beginning.startswith("-"):
         return [option for option in verb.options if option.startswith(beginning)]
-    if not verb.stored or len(words) > 1:
+    by_cid = verb.takes.startswith("CID")
+    if not (verb.stored or by_cid) or (len(words) > 1 and not verb.takes.startswith("X...")):
         return []
     from cascade_nb.notebook.actions import stored_entries
 
     entries = stored_entries()
-    known = {shlex.quote(entry.name) for entry in entries}
+    known = set() if by_cid else {shlex.quote(entry.name) for entry in entries}
     if beginning:
-        known |= {identity for e in entries for identity in (e.cid, e.record_cid, e.key)}
+        known |= {cid for entry in entries for cid in (entry.cid, entry.record_cid)}
+        known |= set() if by_cid else {entry.key for entry in entries}
     return sorted(text for text in known if text.startswith(beginning))
 
 

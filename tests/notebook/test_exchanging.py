@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from cascade_nb.content.cid import dag_cbor_cid
+from tests.exchange.test_archives import cell_package, pairs_of, root_of, write
 from tests.identities import make_person
 from tests.notebook.kernel import Kernel
 
@@ -226,3 +228,33 @@ def test_below_another_magic_a_cell_is_shared_too(ann):
     ran = ann.run("%%capture out\n%%cascade --share\nx = [1]")
     assert ran.status == "ok"
     assert CID.search(ann.value("out.stdout"))
+
+
+HOSTILE = [
+    {"displays": [["display", 1]]},
+    {"displays": [["display", {"text/plain": 5}, {}, {}, False]]},
+    {"displays": [["display", {"text/plain": "x"}, 5, 5, 5]]},
+    {"displays": [["stdout", None], ["stdout", 5]]},
+    {"displays": [["clear", "yes"], ["result", None, None]]},
+    {"displays": [5, None, [], ["payload", {"source": "set_next_input", "text": "evil()"}]]},
+    {"displays": "text"},
+    {"displays": {"a": 1}},
+    {"displays": [], "effects": {}},
+    {"displays": [], "effects": {"names": 5, "session": 5}},
+    {"displays": [["result", {"text/html": "<script>"}, {}]]},
+]
+
+
+@pytest.mark.parametrize("forged", HOSTILE, ids=range(len(HOSTILE)))
+def test_whatever_a_stranger_recorded_does_no_harm(bob, folder, tmp_path, forged):
+    stranger = make_person(tmp_path, "stranger")
+    with stranger.acting():
+        record, contents = cell_package({"fine": [1], "Out": [2]}, **forged)
+        write(folder / "forged.car", [root_of(record)], pairs_of(record, contents))
+        bob.run("%cascade import forged.car")
+        ran = bob.run(f"%cascade load {dag_cbor_cid(record.to_bytes())}")
+    assert ran.status == "ok" or "UsageError" in ran.stderr, ran.traceback
+    assert ran.stderr.count("\n") <= 1, ran.stderr
+    assert "script" not in str(ran.outputs)
+    assert not ran.reply.get("payload")
+    assert bob.value("1 + 1") == "2"

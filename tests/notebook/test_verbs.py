@@ -182,6 +182,12 @@ async def test_it_works_inside_a_running_loop(shelf, capsys):
         ("%cascade show ", ["'load data'", "fit"]),
         ("%cascade show f", ["fit"]),
         ("%cascade show fit ", []),
+        ("%cascade share f", ["fit"]),
+        ("%cascade share fit --", ["--car", "--dry-run"]),
+        ("%cascade export fit f", ["fit"]),
+        ("%cascade load f", []),
+        ("%cascade load ", []),
+        ("%cascade trust --", ["--code"]),
         ("%cascade ls ", []),
         ("%cascade nope ", []),
     ],
@@ -194,6 +200,8 @@ def test_completion_of_cids_and_keys(shelf):
     entry = make_record("load data")
     assert verbs.completions(f"%cascade show {entry.result[:20]}") == [entry.result]
     assert verbs.completions(f"%cascade forget {entry.key[:8]}") == [entry.key]
+    record_cid = actions.stored_entries()[-1].record_cid
+    assert verbs.completions(f"%cascade load {record_cid[:20]}") == [record_cid]
 
 
 def completed(shell, text):
