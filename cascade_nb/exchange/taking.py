@@ -25,7 +25,6 @@ from cascade_nb.errors import (
 from cascade_nb.exchange import archives, giving
 from cascade_nb.exchange.archives import Archive
 from cascade_nb.exchange.claims import (
-    CELL,
     check_contents,
     check_form,
     is_node,
@@ -101,7 +100,7 @@ async def load(
     if claim is None:
         contents = await loading.contents(wanted)
         try:
-            loaded = await _decoded(None, wanted, contents, _Inputs({}))
+            loaded = await _decoded(None, wanted, contents, _Inputs({}, {}))
         except UntrustedError:
             claim = await giving.of_result(store, wanted)
             raise _untrusted(claim) if claim is not None else _unsigned(wanted) from None
@@ -113,7 +112,7 @@ async def load(
     contents = await loading.contents(claim.record.result)
     await in_thread(check_contents, claim.record, contents)
     await loading.keep(claim)
-    usable = await in_thread(_as_they_were, inputs or {}, claim.record)
+    usable = _Inputs(inputs or {}, claim.record.parts)
     return await _decoded(claim, claim.record.result, contents, usable)
 
 
@@ -269,31 +268,29 @@ async def _decoded(
 
 
 class _Inputs(dict[str, Any]):
-    """What a session has of a cell's inputs; `missing` are those that were asked for in vain."""
+    """A cell's inputs that a session has and that are what the cell has read; found as asked for.
 
-    def __init__(self, found: Mapping[str, Any]) -> None:
-        super().__init__(found)
+    `missing` are those that were asked for in vain.
+    """
+
+    def __init__(self, session: Mapping[str, Any], parts: Mapping[str, str]) -> None:
+        super().__init__()
         self.missing: list[str] = []
+        self._session = session
+        self._parts = parts
 
     def __contains__(self, name: object) -> bool:
-        there = super().__contains__(name)
-        if not there and isinstance(name, str):
-            self.missing.append(one_line(name, 60))
-        return there
-
-
-def _as_they_were(inputs: Mapping[str, Any], record: Record) -> _Inputs:
-    """Those of `inputs` that are, by content, what a cell has read under the same name."""
-    same = {}
-    for label, digest in record.parts.items():
-        kind, _, name = label.partition(" ")
-        if kind == "global" and name in inputs and record.kind == CELL:
-            try:
-                if fingerprint(inputs[name]) == digest:
-                    same[name] = inputs[name]
-            except FingerprintError:
-                continue
-    return _Inputs(same)
+        if not isinstance(name, str) or super().__contains__(name):
+            return isinstance(name, str)
+        digest = self._parts.get(f"global {name}")
+        try:
+            if name in self._session and fingerprint(self._session[name]) == digest:
+                self[name] = self._session[name]
+                return True
+        except FingerprintError:
+            pass  # Then it is not what the cell has read.
+        self.missing.append(one_line(name, 60))
+        return False
 
 
 async def _want(store: KeepsBytes, root: str, needs: Sequence[str]) -> None:

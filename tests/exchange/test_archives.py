@@ -38,11 +38,11 @@ def package_of(value):
     return sign_record(record), package.contents
 
 
-def cell_package(outputs, *, displays=(), effects=None):
+def cell_package(outputs, *, displays=None, effects=None):
     """A signed record of a cell, and its contents."""
     if effects is None:
         effects = {"names": {"shown": 0}, "session": {}}
-    package = pack_cell(CellResult(outputs=outputs, displays=displays, effects=effects), {})
+    package = pack_cell(CellResult(outputs=outputs, displays=displays or [], effects=effects), {})
     record, _ = claimed(Unsigned(0))
     record = replace(
         record,
