@@ -237,6 +237,8 @@ async def _under_key(store: KeepsBytes, key: str) -> Claim:
         raise ConfigurationError(f"nothing of yours lies under {key}: {error}") from None
     if claim is None:
         raise ConfigurationError(f"the store has nothing under the key {key}")
+    if claim.record.expired(time.time()):
+        raise ConfigurationError(f"the ttl of {one_line(claim.record.name, 60)!r} has passed")
     return claim
 
 

@@ -12,6 +12,7 @@ from cascade_nb.content.dag import record_blocks
 from cascade_nb.errors import (
     BackendError,
     CacheWarning,
+    ConfigurationError,
     ContentTooLargeError,
     IntegrityError,
     UntrustedError,
@@ -19,7 +20,7 @@ from cascade_nb.errors import (
 from cascade_nb.exchange import giving, taking
 from cascade_nb.exchange.giving import Unsigned, claimed
 from cascade_nb.policies.shelf import Shelf
-from cascade_nb.provenance import sign_record, trust, whoami
+from cascade_nb.provenance import seal, sign_record, trust, whoami
 from tests.exchange.test_archives import cell_package, package_of, pairs_of, root_of, write
 from tests.identities import make_person
 
@@ -222,6 +223,17 @@ async def test_a_record_is_pinned_with_all_that_it_needs(node, disk):
     with pytest.raises(BackendError, match="full"):
         await giving.publish(store, claim)
     assert await giving.publish(disk, claim) == []
+
+
+async def test_what_has_expired_is_not_given(disk):
+    record, contents = package_of([1])
+    old = sign_record(replace(record, ttl=1.0, created=0.0))
+    for cid, pieces in contents.items():
+        await disk.write_content(cid, pieces)
+    # The clock of a store may differ from that of a record.
+    await disk.write_record(old.key, seal(old.to_bytes()), None, contents=tuple(contents))
+    with pytest.raises(ConfigurationError, match="the ttl of 'list' has passed"):
+        await giving.find(disk, old.key)
 
 
 @pytest.fixture
