@@ -42,7 +42,8 @@ class Sessions:
                 # After the loop's own end was registered, so that it comes before it.
                 atexit.register(_close_all)
             _open.append((os.getpid(), loop, self._session))
-            weakref.finalize(self, _close, loop, self._session)
+            # At the end of the process all are closed, and waited for.
+            weakref.finalize(self, _close, loop, self._session).atexit = False
         return self._session
 
 
