@@ -100,6 +100,16 @@ _session_key: SigningKey | None = None
 _lock = threading.Lock()
 
 
+def _begin_anew() -> None:
+    """A child that was forked while another thread held the lock has nobody to free it."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
 def _asked() -> tuple[str | None, str | None]:
     """What decides which key signs: where our own lies, and the file that was chosen instead."""
     return os.environ.get("JUPYTER_DATA_DIR"), _chosen_path()

@@ -61,6 +61,16 @@ _session_secret: bytes | None = None
 _lock = threading.Lock()
 
 
+def _begin_anew() -> None:
+    """A child that was forked while another thread held the lock has nobody to free it."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
 def _mac(record: Bytes, context: bytes) -> bytes:
     home = os.environ.get("JUPYTER_DATA_DIR")
     held = _held

@@ -207,3 +207,29 @@ def test_the_secret_shows_in_no_repr() -> None:
     text = repr(secret._held)
     assert repr(secret._held.secret) not in text
     assert secret_path().read_bytes().hex() not in text
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_a_child_forked_while_the_secret_is_being_found_goes_on() -> None:
+    program = """
+import os, threading
+from cascade_nb.provenance import keys, secret
+finding, go_on = threading.Event(), threading.Event()
+def slowly(find=secret._find):
+    finding.set()
+    go_on.wait()
+    return find()
+secret._find, plainly = slowly, secret._find
+thread = threading.Thread(target=secret.seal, args=(b"x",))
+thread.start()
+finding.wait()
+child = os.fork()
+if child == 0:
+    secret._find = plainly
+    os._exit(0 if secret.unseal(secret.seal(b"x")) == b"x" else 1)
+go_on.set()
+thread.join()
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    finished = subprocess.run([sys.executable, "-W", "ignore", "-c", program], timeout=30)
+    assert finished.returncode == 0
