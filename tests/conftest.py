@@ -39,3 +39,10 @@ def _reset_config() -> None:
     config = sys.modules.get("cascade_nb.config")
     if config is not None:
         config.reset()
+    # Another test's dead server may have had the port that this one's live server has.
+    http = sys.modules.get("cascade_nb.backends.http")
+    if http is not None:
+        http._breakers.clear()
+    redis_link = sys.modules.get("cascade_nb.backends.redis_link")
+    if redis_link is not None:
+        redis_link._links.clear()

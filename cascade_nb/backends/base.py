@@ -16,7 +16,13 @@ import libipld
 from cascade_nb import codecs, content
 from cascade_nb.backends.buffers import joined
 from cascade_nb.content.unixfs import file_cid
-from cascade_nb.errors import BackendError, ConfigurationError, logger, warn_once
+from cascade_nb.errors import (
+    BackendError,
+    ConfigurationError,
+    ContentTooLargeError,
+    logger,
+    warn_once,
+)
 from cascade_nb.fingerprint.values import fingerprint
 from cascade_nb.loop import in_thread
 from cascade_nb.protocols import Bytes, KeepsBytes
@@ -104,8 +110,9 @@ class ValueFace(KeepsBytes):
         await self.write_record(_name(key), envelope, ttl, contents=contents)
 
     def _warn(self, error: BackendError) -> None:
-        cause = error.server or type(self).__name__
-        warn_once(f"values are not cached: {error}", (type(error).__name__, cause))
+        # What the engine says of an outage is not said again.
+        kind = "too large" if isinstance(error, ContentTooLargeError) else "outage"
+        warn_once(f"values are not cached: {error}", (kind, error.server or type(self).__name__))
 
 
 def _name(key: str) -> str:

@@ -19,7 +19,7 @@ from cascade_nb.backends.buffers import blank, length
 from cascade_nb.backends.leases import LEASE_SECONDS, Lease, settle
 from cascade_nb.backends.outages import parts_gone
 from cascade_nb.backends.redis_lines import Command
-from cascade_nb.backends.redis_link import RedisLink, import_redis
+from cascade_nb.backends.redis_link import import_redis, link_to
 from cascade_nb.errors import BackendError, ConfigurationError
 from cascade_nb.loop import in_thread
 from cascade_nb.protocols import Bytes
@@ -71,7 +71,7 @@ class RedisCacheBackend(ValueFace):
         if not isinstance(prefix, str):
             raise ConfigurationError(f"a prefix is a text, not {prefix!r}")
         self.prefix = prefix
-        self._link = RedisLink(client)
+        self._link = link_to(client)
         self._root = _encoded(prefix)
         self._riders = _Riders()
 

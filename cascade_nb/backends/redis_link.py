@@ -12,6 +12,7 @@ import asyncio
 import inspect
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -52,6 +53,30 @@ def import_redis() -> Any:
     return redis
 
 
+def link_to(client: Any) -> RedisLink:
+    """A link to a client's server: the same one for all clients that enter it in the same way.
+
+    So a server that is down costs its second once, however many backends there are.
+
+    Raises:
+        ConfigurationError: `client` is no client of Redis, or cannot give bytes.
+    """
+    made = RedisLink(client)
+    if made.entrance is None:
+        return made
+    with _links_lock:
+        for link in _links:
+            if link.server == made.server and link.entrance == made.entrance:
+                return link
+        _links.add(made)
+    return made
+
+
+# Those that can be shared.
+_links: weakref.WeakSet[RedisLink] = weakref.WeakSet()
+_links_lock = threading.Lock()
+
+
 class RedisLink:
     """Calls a server through a copy of `client`, or through `client` itself where it is unusual.
 
@@ -70,6 +95,8 @@ class RedisLink:
         self._client = client
         self.server = server_of(client)
         self._make_line = _line_maker(client)
+        # What tells one way into a server from another; None where that is the client's own affair.
+        self.entrance = None if self._make_line is None else _entrance(client)
         self._is_awaited = False
         if self._make_line is None:
             if _decodes(client):
@@ -240,6 +267,14 @@ def as_bytes(answer: Any) -> bytes:
     return answer.encode("utf-8", "surrogateescape") if isinstance(answer, str) else answer
 
 
+def _entrance(client: Any) -> tuple[str, dict[str, Any]]:
+    """The kind of a client's connections, awaited or not, and what of its settings counts."""
+    pool = getattr(client, "connection_pool", None)
+    if pool is None:
+        return type(client).__name__, _taken_over(client.get_connection_kwargs())
+    return pool.connection_class.__name__, _taken_over(pool.connection_kwargs)
+
+
 def _line_maker(client: Any) -> Callable[[], Line | ClientLine] | None:
     """What makes a line of our own to a client's server; None where we don't know how."""
     import_redis()
@@ -273,12 +308,17 @@ def _settings(theirs: dict[str, Any]) -> dict[str, Any]:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
+    ours = _taken_over(theirs)
+    return {**ours, "retry": Retry(NoBackoff(), 0), "decode_responses": False}
+
+
+def _taken_over(theirs: dict[str, Any]) -> dict[str, Any]:
     ours = {
         name: value for name, value in theirs.items() if name in _ENTRANCE or name.startswith("ssl")
     }
     for name in ("socket_timeout", "socket_connect_timeout"):
         ours[name] = min(theirs.get(name) or DEADLINE_SECONDS, DEADLINE_SECONDS)
-    return {**ours, "retry": Retry(NoBackoff(), 0), "decode_responses": False}
+    return ours
 
 
 def failure_of(error: Exception, server: str) -> BackendError:
