@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # Tags are part of format 1: they are never reused. Each module has a range of them.
 BUILTINS, STDLIB, INSTANCES, NUMPY, PANDAS = 0x00, 0x30, 0x60, 0x70, 0x90
+ARROW, POLARS, SPARSE, IMAGES = 0xC0, 0xD0, 0xD8, 0xE0
 REFERENCE, EXTERNAL = 0x01, 0x02
 
 _MODULES = {
@@ -35,8 +36,19 @@ _MODULES = {
     INSTANCES: ("instances",),
     NUMPY: ("dtypes", "arrays"),
     PANDAS: ("moments", "columns", "indexes", "frames"),
+    ARROW: ("arrow",),
+    POLARS: ("polars_frames",),
+    SPARSE: ("sparse",),
+    IMAGES: ("images",),
 }
-_PACKAGES = {"numpy": NUMPY, "pandas": PANDAS}
+_PACKAGES = {
+    "numpy": NUMPY,
+    "pandas": PANDAS,
+    "pyarrow": ARROW,
+    "polars": POLARS,
+    "scipy": SPARSE,
+    "PIL": IMAGES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +147,10 @@ def kind_of(cls: type, value: Any) -> Kind:
 def kind_of_tag(tag: int) -> Kind:
     """The kind of a tag that is met for the first time."""
     first_tag = max(first for first in _MODULES if first <= tag)
-    _load(first_tag)
+    try:
+        _load(first_tag)
+    except ImportError as error:
+        raise CodecError(f"the value is of a library that is not here: {error}") from error
     if tag not in by_tag:
         raise CodecError(f"the encoding has a value of an unknown kind ({tag:#x})")
     return by_tag[tag]

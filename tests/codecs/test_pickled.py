@@ -165,8 +165,6 @@ def test_known_parts_beside_unknown_ones_are_exact_or_refused() -> None:
 def test_plain_classes_of_installed_packages_go_by_code() -> None:
     import argparse
 
-    import scipy.sparse
-
     assert encode(argparse.Namespace(a=1)).codec == "code/1"
-    matrix = scipy.sparse.csr_array(np.eye(3))
-    np.testing.assert_array_equal(decode(joined(matrix), code=True).toarray(), np.eye(3))
+    vectorized = np.vectorize(abs)
+    assert decode(joined(vectorized), code=True)(-1) == 1
