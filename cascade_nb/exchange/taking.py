@@ -104,14 +104,14 @@ async def load(
         except UntrustedError:
             claim = await giving.of_result(store, wanted)
             raise _untrusted(claim) if claim is not None else _unsigned(wanted) from None
-        await loading.keep_bare(wanted)
+        await loading.keep_bare(wanted, contents)
         return loaded
     check_form(claim.record)
     if claim.record.needs_code and not claim.origin.code:
         raise _untrusted(claim)
     contents = await loading.contents(claim.record.result)
     await in_thread(check_contents, claim.record, contents)
-    await loading.keep(claim)
+    await loading.keep(claim, contents)
     usable = _Inputs(inputs or {}, claim.record.parts)
     return await _decoded(claim, claim.record.result, contents, usable)
 
@@ -194,36 +194,38 @@ class _Loading:
                 contents[part] = await self._content(part)
         return contents
 
-    async def keep(self, claim: Claim) -> None:
+    async def keep(self, claim: Claim, contents: Mapping[str, Bytes]) -> None:
         """Keep a record and what came of it in the nearest store that lasts."""
         if not self.came and not self._adopts:
             return
         try:
-            store = await self._kept_contents()
+            store = await self._kept(contents)
             if store is not None:
                 await Shelf(store).adopt(claim.record.to_bytes())
         except BackendError as error:
             _warn_not_kept(error)
 
-    async def keep_bare(self, cid: str) -> None:
+    async def keep_bare(self, cid: str, contents: Mapping[str, Bytes]) -> None:
         """The same for a result without a record."""
         if not self.came:
             return
         try:
-            store = await self._kept_contents()
+            store = await self._kept(contents)
             if store is not None:
-                await _want(store, cid, tuple(self.came))
+                await _want(store, cid, tuple(contents))
         except BackendError as error:
             _warn_not_kept(error)
 
-    async def _kept_contents(self) -> KeepsBytes | None:
-        """The store that has got what came; None where it could not tell it from damage."""
+    async def _kept(self, contents: Mapping[str, Bytes]) -> KeepsBytes | None:
+        """The store that has `contents` now; None where it could not tell them from damage."""
         for cid, data in self.came.items():
             if not await in_thread(verify, cid, data):
                 return None  # A file that was cut in another way than ours are.
         store = _nearest_lasting(self.store)
-        for cid, data in self.came.items():
-            await store.write_content(cid, [data])
+        for cid, data in contents.items():
+            # A node may have given what it got from others and does not keep.
+            if cid in self.came or not await store.has_content(cid):
+                await store.write_content(cid, [data])
         return store
 
     async def _content(self, cid: str) -> Bytes:

@@ -85,6 +85,16 @@ async def test_what_one_shares_the_other_loads_over_two_nodes(ann, bob, nodes):
         assert np.array_equal((await load(entry.cid))["large"], LARGE)
 
 
+async def test_a_node_that_is_the_only_store_keeps_what_another_had(ann, bob, nodes):
+    anns, bobs = nodes
+    with ann.acting(store=stores(ann, anns)):
+        cid = await share(["only", "here"])
+    with bob.acting(store=stores(bob, bobs)[1:]):
+        assert await load(cid) == ["only", "here"]
+        record = await engine().policy.store.read_record(f"record:{cid}")
+        assert record is not None
+
+
 async def test_code_comes_only_from_whom_is_trusted_with_it(ann, bob, nodes):
     anns, bobs = nodes
     with ann.acting(store=stores(ann, anns)):
