@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_VERSIONED = ("numpy", "pandas")  # packages that move their types between modules
+# Packages that move their types between modules.
+_VERSIONED = ("numpy", "pandas", "polars", "pyarrow")
 
 
 class RefusedError(Exception):

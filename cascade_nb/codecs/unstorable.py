@@ -20,7 +20,7 @@ from cascade_nb.codecs.writer import Writer
 
 
 def _refuse(writer: Writer, value: Any) -> None:
-    raise RefusedError(value, "it is bound to this process and cannot be stored")
+    raise RefusedError(value, "it is bound to this process")
 
 
 # Never in an encoding: no value has the tag 0.

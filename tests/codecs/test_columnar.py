@@ -116,6 +116,11 @@ def test_what_fingerprints_do_not_tell() -> None:
     assert decode(joined(schema), code=False).equals(schema, check_metadata=True)
 
 
+def test_types_are_named_as_people_know_them() -> None:
+    assert encode(pl.DataFrame()).type == "polars.DataFrame"
+    assert encode(pa.table({})).type == "pyarrow.Table"
+
+
 def test_one_table_twice_is_one_table() -> None:
     table = pa.table({"a": [1]})
     one, other = decode(joined([table, table]), code=False)
