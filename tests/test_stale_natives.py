@@ -69,6 +69,18 @@ SCENARIOS: dict[str, Scenario] = {
         LOAD,
         edits={"n/d.csv": ONE},
     ),
+    "absent, a word of a parameter": Scenario(
+        "try: found = load('word')\nexcept OSError: found = None",
+        (None, [1]),
+        LOAD,
+        edits={"word": ONE},
+    ),
+    "absent, reader of the module's own name": Scenario(
+        "try: found = rc('d.csv')['a'].to_list()\nexcept OSError: found = None",
+        (None, [1]),
+        "from polars import read_csv as rc",
+        edits={"d.csv": ONE},
+    ),
     "absent, renamed reader": Scenario(
         "from pyarrow.csv import read_csv as get\nread = get\n"
         "try: found = read('d.csv')['a'].to_pylist()\nexcept OSError: found = None",
@@ -338,8 +350,8 @@ def test_a_folder_that_is_too_wide_is_reported_unless_reads_are_named(
         "pl.read_csv(f()); 'a.csv'": set(),
         "print('a.csv')": set(),
         "pl.DataFrame({'a.csv': [1]})": set(),
-        "f(lambda p: pl.read_csv(p)); f('a.csv'); f('word'); f('.csv'); f('/')": {"a.csv"},
-        "readers = {'csv': pl.read_csv}; readers['csv']('b.csv')": {"b.csv"},
+        "f(lambda p: pl.read_csv(p)); f('a.csv'); f('word'); f('.csv'); f('/')": {"a.csv", "word"},
+        "readers = {'csv': pl.read_csv}; readers['csv']('b.csv')": {"b.csv", "csv"},
     }.items(),
 )
 def test_what_a_native_reader_is_given(body: str, given: set[str]) -> None:

@@ -12,9 +12,10 @@ import glob
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from types import CodeType, FunctionType
+from types import BuiltinFunctionType, CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
@@ -132,7 +133,7 @@ def cell_key(
 
     def take_in(assembly: _Assembly) -> None:
         assembly.parts["code"] = code.digest
-        assembly.tree = code.tree
+        assembly.tree, assembly.namespace = code.tree, namespace
         assembly.risks += code.risks
         if seeded:
             assembly.seeded.update(risks.SEEDS.values())
@@ -210,6 +211,8 @@ class _Assembly:
         self.parts: dict[str, str] = {}
         self.risks: list[Risk] = []
         self.tree: ast.Module | None = None
+        # Of the cell, where it is one.
+        self.namespace: Mapping[str, Any] = {}
         self._budget = budget
         self.packages: set[str] = set()
         self._queue: list[tuple[str, Any]] = []
@@ -379,7 +382,9 @@ class _Assembly:
             parts,
             risks=tuple(dict.fromkeys(self.risks)),
             previews=lambda: previews.of_values(values),
-            texts=lambda: texts_of(_codes_in(queue), values, self.tree),
+            texts=lambda: texts_of(
+                _codes_in(queue), values, self.tree, readers=_readers_in(queue, self.namespace)
+            ),
             settled=self._settled,
         )
 
@@ -413,6 +418,25 @@ def _codes_in(queue: Sequence[tuple[str, Any]]) -> Iterator[CodeType]:
     for _, code in queue:
         if isinstance(code, FunctionType):
             yield code.__code__
+
+
+def _readers_in(queue: Sequence[tuple[str, Any]], namespace: Mapping[str, Any]) -> set[str]:
+    """What native readers are called in the namespaces that the code uses."""
+    spaces: list[Mapping[str, Any]] = [namespace]
+    for _, code in queue:
+        if isinstance(code, FunctionType):
+            spaces.append(code.__globals__)
+            closure = zip(code.__code__.co_freevars, code.__closure__ or (), strict=True)
+            with suppress(ValueError):  # an empty cell
+                spaces.append({name: cell.cell_contents for name, cell in closure})
+    return {
+        name
+        for space in {id(space): space for space in spaces}.values()
+        for name, value in list(space.items())
+        if isinstance(value, FunctionType | BuiltinFunctionType | type)
+        and value.__name__ in risks.NATIVE_READERS
+        and risks.is_native_reader(f"{value.__module__}.{value.__name__}")
+    }
 
 
 @lru_cache(maxsize=4096)

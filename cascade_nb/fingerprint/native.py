@@ -7,7 +7,7 @@ names a reader that `risks` knows, of a package that the computation reaches:
 - it is, or is in, a global, closure, argument or attribute whose name is given to it; of those in
   a container, only such as may be paths;
 - a reader is given a parameter or something else that is not followed: then every text of the
-  computation that may be a path counts.
+  computation that may be a path counts and, where there are few, every word.
 
 What may be a path is the name of a folder that exists, or has a separator, a wildcard or a file's
 suffix. A URL is none. Computed paths are not looked for: `risks` reports them.
@@ -29,6 +29,8 @@ from cascade_nb.fingerprint.source import find_source
 
 _URL = re.compile(r"\w[\w+.-]+://")
 _SUFFIX = re.compile(r"\.[^\W\d]\w{0,15}$")
+_WORD = re.compile(r"[\w-][\w.-]*")
+_FEW = 64
 # How readers call the parameter that takes the path.
 _PATH_PARAMETERS = re.compile(r"source|path|where|file|name|store|uri|dir")
 
@@ -45,6 +47,7 @@ def given_texts(
     values: Mapping[str, Any],
     texts_in: Callable[[Any], Iterable[str]],
     every: Set[str],
+    names: Set[str],
 ) -> list[Given]:
     """The texts that the native readers in `codes` and in a cell's `tree` may be given.
 
@@ -54,8 +57,9 @@ def given_texts(
         values: those that the computation takes from outside, by the labels of a key.
         texts_in: finds the texts in one of these.
         every: all texts of the computation.
+        names: what readers go by in the code besides their own names.
     """
-    readers = _readers(values)
+    readers = _readers(values) | names
     if not readers:
         return []
     paths = _Paths(readers, values)
@@ -74,7 +78,11 @@ def given_texts(
     found |= {text for text in alone if text.strip() and not _URL.match(text)}
     found |= {text for text in held if _may_be_path(text) or _is_folder(text)}
     if paths.anything:
+        # A name without a suffix may be anything: of few texts, it is one more that is looked for.
         found |= {text for text in every if _may_be_path(text)}
+        if len(every) <= _FEW:
+            versions = {v for label, v in values.items() if label.startswith("distribution ")}
+            found |= {text for text in every - versions if _WORD.fullmatch(text)}
     return [Given(text) for text in sorted(found)]
 
 

@@ -81,6 +81,8 @@ _EXACT = {
     "pandas.read_sql_query": _NETWORK,
     "pandas.read_sql_table": _NETWORK,
     "builtins.input": _INPUT,
+    "builtins.id": "asks for an address, which is another in each process",
+    "builtins.hash": "asks for a hash, which for texts is another in each process",
     "sys.argv": "reads the command line",
     "sys.path": _IMPORTS,
     "sys.modules": _IMPORTS,
@@ -210,6 +212,12 @@ _NATIVE_PACKAGES = frozenset(
     ]
 )
 _NATIVE_IN_PANDAS = frozenset({"read_parquet", "read_feather", "read_orc", "read_hdf"})
+
+
+def is_native_reader(name: str) -> bool:
+    """Whether the thing that counts by `name` is a reader that native code does the reading for."""
+    package, reader = name.partition(".")[0], name.rpartition(".")[2]
+    return reader in NATIVE_READERS and _reads_natively(package, name)
 
 
 def of_name(name: str, *, call: CallForm) -> str | None:

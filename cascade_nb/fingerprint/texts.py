@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import chain, islice
 from types import CodeType, ModuleType
 from typing import Any
@@ -26,11 +26,16 @@ _CONTAINERS: tuple[Any, ...] = (list, tuple, set, frozenset)
 
 
 def texts_of(
-    codes: Iterable[CodeType], values: Mapping[str, Any], tree: ast.AST | None = None
+    codes: Iterable[CodeType],
+    values: Mapping[str, Any],
+    tree: ast.AST | None = None,
+    *,
+    readers: Set[str] = frozenset(),
 ) -> tuple[str, ...]:
     """Texts that may be paths, in code objects, in values by label, and in a cell's tree.
 
-    Each is there once; those that a native reader may be given are instances of `Given`.
+    Each is there once; those that a native reader may be given are instances of `Given`. `readers`
+    are names that such readers go by in the code.
     """
     codes = tuple(codes)
     found: dict[str, None] = {}
@@ -42,7 +47,9 @@ def texts_of(
                 found.update(dict.fromkeys(_in_value(node.value, 0)))
     for value in values.values():
         found.update(dict.fromkeys(_in_value(value, 0)))
-    given = given_texts(codes, tree, values, lambda value: _in_value(value, 0), found.keys())
+    given = given_texts(
+        codes, tree, values, lambda value: _in_value(value, 0), found.keys(), readers
+    )
     for text in given:
         found.pop(text, None)
     return (*found, *given)

@@ -67,3 +67,20 @@ def test_imported_by_name_it_is_one_too(expression: str) -> None:
 def test_what_the_key_holds_is_no_risk(expression: str) -> None:
     module = expression.partition(".")[0]
     assert key_of(f"import {module}\ndef f(x):\n    return {expression}").risks == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return id(x)", "asks for an address, which is another in each process"),
+        ("return hash(x)", "asks for a hash, which for texts is another in each process"),
+        ("id = 3; return id", None),
+        ("return len({P(1), P(2)})", None),
+    ],
+)
+def test_addresses_and_hashes_differ_between_processes(body: str, message: str | None) -> None:
+    hashed = (
+        "class P:\n def __init__(self, a): self.a = a\n def __hash__(self): return hash(self.a)"
+    )
+    key = key_of(f"{hashed}\ndef f(x): {body}")
+    assert [risk.message for risk in key.risks] == ([] if message is None else [message])
