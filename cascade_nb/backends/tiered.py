@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cascade_nb import content
 from cascade_nb.backends.arrivals import Arrival, tried, warn_of
@@ -32,6 +32,8 @@ from cascade_nb.protocols import (
     Locks,
     Versions,
 )
+
+T = TypeVar("T")
 
 # Stores take no ttl that is over.
 _SHORTEST_TTL = 0.001
@@ -144,23 +146,40 @@ class TieredCacheBackend(ValueFace):
         return False
 
     async def delete_record(self, key: str) -> bool:
-        """Remove a record from every tier; whether any had it."""
+        """Remove a record from every tier; whether any had it.
+
+        Raises:
+            BackendError: it may still be in a tier that failed; it is gone from all others.
+        """
         self._changes += 1
         await self._uploads.cancel(key)
-        removed = [
-            await tier.delete_record(key) for tier in self.tiers if isinstance(tier, Forgets)
-        ]
-        return any(removed)
+        return any(await self._from_all(lambda tier: tier.delete_record(key)))
 
     async def clear(self) -> int:
-        """Remove everything from every tier; how many records there were."""
+        """Remove everything from every tier; how many records there were.
+
+        Raises:
+            BackendError: a tier failed; all others are empty.
+        """
         count = len([key async for key, _ in self.records()])
         self._changes += 1
         await self._uploads.cancel()
+        await self._from_all(lambda tier: tier.clear())
+        return count
+
+    async def _from_all(self, remove: Callable[[Forgets], Awaitable[T]]) -> list[T]:
+        """What each tier answers to `remove`; a failure is raised once all have been asked."""
+        answers: list[T] = []
+        failures: list[BackendError] = []
         for tier in self.tiers:
             if isinstance(tier, Forgets):
-                await tier.clear()
-        return count
+                try:
+                    answers.append(await remove(tier))
+                except BackendError as error:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
+        return answers
 
     async def records(self) -> AsyncIterator[tuple[str, bytes]]:
         """Every (key, envelope) of the nearest tier that has it; newest first in each tier."""

@@ -90,9 +90,14 @@ class Uploads:
         self._thread: threading.Thread | None = None
 
     async def add(self, upload: Upload) -> None:
-        """Send `upload` soon; on return it is in the journal."""
+        """Send `upload` soon; on return it is in the journal, if that can be written."""
         if self._journal is not None:
-            await self._note(self._journal, upload)
+            try:
+                await self._note(self._journal, upload)
+            except BackendError as error:
+                warn_once(
+                    f"an upload would not survive this session: {error}", ("outage", error.server)
+                )
         with self._changed:
             self._later.pop(upload, None)
             if upload not in self._ready:
@@ -209,9 +214,12 @@ class Uploads:
         journal = self._journal
         if not isinstance(journal, Forgets) or not isinstance(journal, KeepsBytes):
             return
-        if upload is not None and await journal.read_record(_ROW + key) != upload.to_bytes():
-            return
-        await journal.delete_record(_ROW + key)
+        try:
+            if upload is None or await journal.read_record(_ROW + key) == upload.to_bytes():
+                await journal.delete_record(_ROW + key)
+        except BackendError as error:
+            # Then it is sent once more, which changes nothing.
+            logger.info("the journal of uploads cannot be written: %s", error)
 
     def _read_journal(self) -> None:
         left: Sequence[Upload] = ()

@@ -237,6 +237,37 @@ async def test_where_every_tier_fails_it_is_a_bypass() -> None:
     assert statuses == [Status.BYPASS]
 
 
+class BrokenDisk(InMemoryCacheBackend):
+    """A lasting store of this machine that fails whatever it is asked."""
+
+    lasting = True
+
+    async def read_record(self, key: str) -> bytes | None:
+        raise BackendError("the disk is broken", server="disk")
+
+    async def write_record(
+        self, key: str, envelope: bytes, ttl: float | None, *, contents: Sequence[str] = ()
+    ) -> None:
+        raise BackendError("the disk is broken", server="disk")
+
+    async def delete_record(self, key: str) -> bool:
+        raise BackendError("the disk is broken", server="disk")
+
+
+async def test_a_broken_disk_between_two_stores_keeps_nothing_from_the_far_one(far: Remote) -> None:
+    memory = InMemoryCacheBackend()
+    tiers = TieredCacheBackend(memory, BrokenDisk(), far)
+    with recorded() as said:
+        await tiers.write_record(KEY, b"envelope", None)
+        await tiers.flush()
+        assert await tiers.read_record(KEY) == b"envelope"
+    assert said == ["a store is passed over: the disk is broken"]
+    assert await far.read_record(KEY) == b"envelope"
+    with pytest.raises(BackendError, match="the disk is broken"):
+        await tiers.delete_record(KEY)
+    assert await memory.read_record(KEY) is await far.read_record(KEY) is None
+
+
 async def test_damage_far_away_is_not_brought_near(far: Remote, near: DiskCacheBackend) -> None:
     data = b"x" * 1000
     cid = file_cid([data])
