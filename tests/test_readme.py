@@ -96,7 +96,8 @@ def test_ci_runs_the_test_command_that_stands_here() -> None:
 def test_pictures_and_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert (ROOT / target).is_file(), target
-    assert (ROOT / "examples" / "quickstart.png").stat().st_size < 200_000
+    for picture in ("quickstart.png", "team.png"):
+        assert (ROOT / "examples" / picture).stat().st_size < 200_000
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
-"""Make the README's picture: the quickstart in JupyterLab, run for the second time.
+"""Make the README's pictures: the quickstart, run for the second time, and a team's two sides.
 
-``python -m tests.lab.screenshot`` writes examples/quickstart.png.
+``python -m tests.lab.screenshot`` writes examples/quickstart.png and examples/team.png.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -20,11 +22,15 @@ from tests.lab.server import lab_server
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 TARGET = EXAMPLES / "quickstart.png"
+SIDES_TARGET = EXAMPLES / "team.png"
 
 _WIDTH, _HEIGHT = 1000, 1130
 # The cell that the picture begins with.
 _FIRST = "map of digits"
 _COLOURS = 128
+# The cell that both sides have, how much of each is shown, and what lies between them.
+_COMMON = '--name "few colours"'
+_GAP = 16
 
 
 def take(folder: Path, target: Path) -> tuple[list[list[Shown]], list[list[Shown]]]:
@@ -32,14 +38,39 @@ def take(folder: Path, target: Path) -> tuple[list[list[Shown]], list[list[Shown
 
     The store and all that Jupyter keeps lie in `folder`.
     """
+    with _opened("quickstart.ipynb", folder, {"CASCADE_STORE": str(folder / "store")}) as lab:
+        lab.run_all()
+        first = lab.outputs()
+        lab.restart_and_run_all()
+        second = lab.outputs()
+        target.write_bytes(_small(_picture(lab)))
+    return first, second
+
+
+def take_sides(folder: Path, target: Path) -> list[list[Shown]]:
+    """Run the team's notebook, save a picture of the cell that both have; gives its outputs."""
+    home = folder / "home"
+    home.mkdir()
+    environment = {
+        "HOME": str(home),
+        "JUPYTER_DATA_DIR": str(home / "jupyter"),
+        "CASCADE_TEAM_STORE": str(folder / "team"),
+    }
+    with _opened("team.ipynb", folder, environment) as lab:
+        lab.run_all()
+        outputs = lab.outputs()
+        target.write_bytes(_small(_sides(lab)))
+    return outputs
+
+
+@contextmanager
+def _opened(name: str, folder: Path, environment: dict[str, str]) -> Iterator[NotebookPage]:
+    """An example, opened in a JupyterLab of its own."""
     root, state = folder / "root", folder / "state"
     root.mkdir()
     state.mkdir()
-    shutil.copy(EXAMPLES / "quickstart.ipynb", root)
-    environment = {
-        "CASCADE_STORE": str(folder / "store"),
-        "MPLCONFIGDIR": str(folder / "matplotlib"),
-    }
+    shutil.copy(EXAMPLES / name, root)
+    environment = {**environment, "MPLCONFIGDIR": str(folder / "matplotlib")}
     # The font cache first: the first to import matplotlib says that it makes one.
     subprocess.run(
         [sys.executable, "-c", "import matplotlib.pyplot"],
@@ -48,16 +79,28 @@ def take(folder: Path, target: Path) -> tuple[list[list[Shown]], list[list[Shown
     )
     with (
         lab_server(root, state, environment) as server,
-        open_notebook(
-            server, "quickstart.ipynb", folder / "profile", width=_WIDTH, height=_HEIGHT
-        ) as lab,
+        open_notebook(server, name, folder / "profile", width=_WIDTH, height=_HEIGHT) as lab,
     ):
-        lab.run_all()
-        first = lab.outputs()
-        lab.restart_and_run_all()
-        second = lab.outputs()
-        target.write_bytes(_small(_picture(lab)))
-    return first, second
+        yield lab
+
+
+def _sides(lab: NotebookPage) -> bytes:
+    """The cell of the one above the cell of the other."""
+    lab.command("application:toggle-left-area")
+    cells = lab.page.locator(".jp-Notebook .jp-CodeCell").filter(has_text=_COMMON)
+    shots = []
+    for number in range(2):
+        cell = cells.nth(number)
+        cell.scroll_into_view_if_needed()
+        lab.settle()
+        shots.append(Image.open(io.BytesIO(cell.screenshot())).convert("RGB"))
+    height = sum(shot.height for shot in shots) + _GAP
+    picture = Image.new("RGB", (max(shot.width for shot in shots), height), "white")
+    picture.paste(shots[0], (0, 0))
+    picture.paste(shots[1], (0, shots[0].height + _GAP))
+    packed = io.BytesIO()
+    picture.save(packed, "PNG")
+    return packed.getvalue()
 
 
 def _picture(lab: NotebookPage) -> bytes:
@@ -78,10 +121,11 @@ def _small(picture: bytes) -> bytes:
 
 
 def main() -> None:
-    """Write examples/quickstart.png."""
-    with tempfile.TemporaryDirectory() as folder:
-        take(Path(folder), TARGET)
-    print(f"{TARGET.name}: {TARGET.stat().st_size / 1000:.0f} kB")
+    """Write both."""
+    for make, target in ((take, TARGET), (take_sides, SIDES_TARGET)):
+        with tempfile.TemporaryDirectory() as folder:
+            make(Path(folder), target)
+        print(f"{target.name}: {target.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

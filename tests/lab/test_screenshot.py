@@ -33,3 +33,15 @@ def test_the_second_run_is_all_hits_and_looks_the_same(tmp_path: Path) -> None:
     )
     assert plain_first == plain_second
     assert 0 < target.stat().st_size < 200_000
+
+
+def test_both_sides_of_a_team_are_shown_with_their_badges(tmp_path: Path) -> None:
+    chromium()
+    target = tmp_path / "team.png"
+    outputs = screenshot.take_sides(tmp_path, target)
+    badges = [s.text for cell in outputs for s in cell if _BADGE.match(s.text)]
+    hers, his = (text for text in badges if "few colours" in text)
+    assert hers.startswith("miss")
+    assert his.startswith("hit")
+    assert "from Ann" in his
+    assert 0 < target.stat().st_size < 200_000
