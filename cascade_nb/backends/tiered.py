@@ -201,17 +201,23 @@ class TieredCacheBackend(ValueFace):
         return sum(size or 0 for size in sizes)
 
     async def try_lock(self, key: str) -> Lock | None:
-        """The locks of all tiers that have any: on this machine, and between machines."""
-        held = _Together([])
+        """The locks of all tiers that have any: on this machine, and between machines.
+
+        Those of far tiers are freed once these have what was written meanwhile.
+        """
+        near = _Together([])
+        far = _Together([])
+        held = _Held(near, far, lambda release: self._uploads.after(key, release))
         for tier in self.tiers:
             if not isinstance(tier, Locks):
                 continue
             failures: list[BackendError] = []
             lock = await tried(tier.try_lock(key), failures)
             if lock is not None:
-                held.locks.append(lock)
+                (far if tier in self._far else near).locks.append(lock)
             elif not failures:
-                held.release()
+                near.release()
+                far.release()
                 return None
         return held
 
@@ -319,6 +325,20 @@ class _Together:
         """Free them all, the last one first."""
         while self.locks:
             self.locks.pop().release()
+
+
+@dataclass(slots=True)
+class _Held:
+    """The locks of near tiers, and those of far ones, which stay for a while."""
+
+    near: _Together
+    far: _Together
+    later: Callable[[Callable[[], None]], None]
+
+    def release(self) -> None:
+        """Free the near ones at once, the far ones as soon as `later` says."""
+        self.near.release()
+        self.later(self.far.release)
 
 
 def _is_remote(tier: KeepsBytes) -> bool:

@@ -87,6 +87,7 @@ class Uploads:
         self._pauses: dict[Upload, float] = {}
         self._sending = False
         self._current: Upload | None = None
+        self._afterwards: dict[str, list[Callable[[], None]]] = {}
         self._thread: threading.Thread | None = None
 
     async def add(self, upload: Upload) -> None:
@@ -111,6 +112,10 @@ class Uploads:
                 self._later.pop(upload, None)
                 if upload in self._ready:
                     self._ready.remove(upload)
+            gone = [k for k in self._afterwards if not self._is_on_its_way(k)]
+            done = [then for k in gone for then in self._due(k)]
+        for then in done:
+            then()
         await in_thread(self._let_pass, key)
         if key is not None:
             await self._strike(key)
@@ -120,6 +125,18 @@ class Uploads:
             self._changed.wait_for(
                 lambda: self._current is None or key not in (None, self._current.key)
             )
+
+    def after(self, key: str, then: Callable[[], None]) -> None:
+        """Call `then` once the record under `key` has been sent or has failed once, or now."""
+        with self._changed:
+            if self._is_on_its_way(key):
+                self._afterwards.setdefault(key, []).append(then)
+                return
+        then()
+
+    def _is_on_its_way(self, key: str) -> bool:
+        current = () if self._current is None else (self._current,)
+        return any(upload.key == key for upload in (*self._ready, *current))
 
     def resume(self) -> None:
         """Send, in the background, what earlier processes left in the journal; once."""
@@ -172,7 +189,13 @@ class Uploads:
                     self._postpone(upload, failed)
                 else:
                     self._pauses.pop(upload, None)
+                done = [] if self._is_on_its_way(upload.key) else self._due(upload.key)
                 self._changed.notify_all()
+            for then in done:
+                then()
+
+    def _due(self, key: str) -> list[Callable[[], None]]:
+        return self._afterwards.pop(key, [])
 
     def _next(self) -> Upload | None:
         """The next upload, when it is due; None, and the thread's end, when there is none."""

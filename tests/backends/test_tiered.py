@@ -319,6 +319,28 @@ async def test_locks_are_those_of_all_tiers(far: Remote, near: DiskCacheBackend)
     theirs.release()
 
 
+async def test_far_locks_are_held_until_what_was_computed_has_arrived(
+    far: Remote, near: DiskCacheBackend
+) -> None:
+    tiers = TieredCacheBackend(near, far)
+    far.open.clear()
+    lock = await tiers.try_lock(KEY)
+    assert lock is not None
+    await tiers.write_record(KEY, b"envelope", None)
+    lock.release()
+    free = await near.try_lock(KEY)
+    assert free is not None
+    free.release()
+    assert await far.try_lock(KEY) is None
+    far.open.set()
+    await tiers.flush()
+    deadline = time.monotonic() + 10
+    while (free := await far.try_lock(KEY)) is None:
+        assert time.monotonic() < deadline
+    free.release()
+    assert await far.read_record(KEY) == b"envelope"
+
+
 DIES = """
 import os, sys
 from cascade_nb import *
