@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import atexit
+
+# What is registered last is called first: uploads need the thread pools, which end in this module.
+import concurrent.futures.thread  # noqa: F401
 import threading
 import time
 import weakref

@@ -32,6 +32,8 @@ from cascade_nb.content.unixfs import file_cid
 from cascade_nb.errors import BackendError
 from cascade_nb.loop import run_sync
 from tests.backends.contents import recorded
+from tests.servers.kubo import KuboNode
+from tests.servers.redis import RedisServer
 
 KEY = "a" * 64
 
@@ -346,6 +348,8 @@ import os, sys
 from cascade_nb import *
 from cascade_nb.loop import run_sync
 from tests.backends.contents import recorded
+from tests.servers.kubo import KuboNode
+from tests.servers.redis import RedisServer
 from tests.backends.test_tiered import Remote
 far = Remote()
 far.down = True
@@ -453,3 +457,39 @@ def test_a_forked_child_has_uploads_of_its_own(far: Remote, near: DiskCacheBacke
 
 def test_the_pause_between_tries_grows() -> None:
     assert uploads.FIRST_RETRY_SECONDS == outages.FIRST_RETRY_SECONDS
+
+
+COMPUTES = """
+import sys, time
+import numpy as np
+from cascade_nb import cached, configure
+configure(store=sys.argv[1:3])
+
+@cached
+def large(n):
+    print("ran", flush=True)
+    time.sleep(1)
+    return np.arange(n)
+
+print(large(1_000_000).sum())
+"""
+
+
+@pytest.mark.parametrize("kind", ["redis", "ipfs"])
+def test_two_machines_compute_once(
+    kind: str, redis_here: RedisServer, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    store = redis_here.url
+    if kind == "ipfs":
+        node: KuboNode = request.getfixturevalue("kubo")
+        store = f"ipfs://127.0.0.1:{node.api_port}?metadata={redis_here.url}"
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", COMPUTES, str(tmp_path / disk), store],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for disk in ("one", "other")
+    ]
+    said = sorted(word for process in both for word in process.communicate()[0].split())
+    assert said == ["499999500000", "499999500000", "ran"]
