@@ -256,3 +256,17 @@ print("another" if effects.refused(recorded, seeded=False) else "same")
 np.random.seed(1)
 print("another" if effects.refused(recorded, seeded=False) else "same")
 """
+
+
+def test_settings_of_polars_count() -> None:
+    pl = pytest.importorskip("polars")
+    frame = pl.DataFrame({"a": [1.23456789]})
+
+    @cached
+    def as_text() -> str:
+        return str(frame) + pl.__name__
+
+    plain = as_text.key()
+    with pl.Config(float_precision=2):
+        assert as_text.key() != plain
+    assert as_text.key() == plain

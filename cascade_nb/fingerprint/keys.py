@@ -373,7 +373,7 @@ class _Assembly:
             parts["version"] = _text_digest(version)
         if reads:
             parts["reads"] = reads_digest(reads)
-            self.risks = [risk for risk in self.risks if risk.message != risks.UNSEEN]
+            self.risks = [risk for risk in self.risks if risk.message not in risks.ENDED_BY_READS]
         for generator, found in self._draws.items():
             if generator not in self.seeded:
                 self.risks += found

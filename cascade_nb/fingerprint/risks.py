@@ -23,6 +23,9 @@ class Risk:
 
 
 UNSEEN = "reads a file under a computed path, unseen; name it in reads=[...]"
+UNSEEN_IN_QUERY = "runs SQL, which may read files unseen; name them in reads=[...]"
+# What is no risk to one who names what is read.
+ENDED_BY_READS = frozenset({UNSEEN, UNSEEN_IN_QUERY})
 _CLOCK = "reads the clock"
 _DRAW = "draws random numbers without a seed"
 _NETWORK = "may read from the network"
@@ -211,6 +214,9 @@ _NATIVE_PACKAGES = frozenset(
         *("duckdb", "fastparquet"),
     ]
 )
+# What runs SQL in which files may be named.
+_QUERIED = frozenset({"duckdb", "polars"})
+_QUERYING = frozenset({"sql", "query", "execute", "executemany", "from_query", "SQLContext"})
 _NATIVE_IN_PANDAS = frozenset({"read_parquet", "read_feather", "read_orc", "read_hdf"})
 
 
@@ -236,6 +242,8 @@ def of_name(name: str, *, call: CallForm) -> str | None:
     top, _, attribute = name.partition(".")
     if call is CallForm.COMPUTED_PATH and _reads_natively(top, name):
         return UNSEEN
+    if top in _QUERIED and name.rpartition(".")[2] in _QUERYING:
+        return UNSEEN_IN_QUERY
     message = _MODULES.get(top)
     return None if message is None or not attribute or _QUIET.search(attribute) else message
 

@@ -202,7 +202,8 @@ def _parameter(value: Any) -> Any:
 
 
 def _default_parameters() -> State:
-    for name in ("rcParamsOrig", "rcParamsDefault"):
+    # First those of matplotlib, not of the user's own file: editing that changes plots.
+    for name in ("rcParamsDefault", "rcParamsOrig"):
         if (found := _live_parameters(name)) is not None:
             # Its lists are those of the live ones, so they are copied at first sight.
             return _first_parameters.setdefault(id(found), _copied(_flat_parameters(found)))
@@ -236,6 +237,25 @@ def _default_sklearn() -> State:
 
 
 SKLEARN = Settings("sklearn setting", "sklearn", _live_sklearn, defaults=_default_sklearn)
+
+
+# polars
+
+
+def _live_polars() -> State | None:
+    config = getattr(sys.modules.get("polars"), "Config", None)
+    return None if config is None else config.state(if_set=True)
+
+
+# The rest are environment variables, which are not set.
+_POLARS = {
+    "set_fmt_float": "mixed",
+    "set_float_precision": None,
+    "set_thousands_separator": "",
+    "set_decimal_separator": ".",
+    "set_trim_decimal_zeros": False,
+}
+POLARS = Settings("polars setting", "polars", _live_polars, defaults=lambda: _POLARS)
 
 
 # The standard library
@@ -291,4 +311,4 @@ LOCALE = Settings(
     users=["time", "datetime", "calendar"],
 )
 
-SETTINGS = (PRINTING, NUMPY_ERRORS, PANDAS, PARAMETERS, SKLEARN, DECIMAL, LOCALE)
+SETTINGS = (PRINTING, NUMPY_ERRORS, PANDAS, POLARS, PARAMETERS, SKLEARN, DECIMAL, LOCALE)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cascade_nb.fingerprint.risks import UNSEEN_IN_QUERY, of_name
+from cascade_nb.fingerprint.scopes import CallForm
 from tests.fingerprint.scenarios import key_of
 
 ASKING = [
@@ -84,3 +86,10 @@ def test_addresses_and_hashes_differ_between_processes(body: str, message: str |
     )
     key = key_of(f"{hashed}\ndef f(x): {body}")
     assert [risk.message for risk in key.risks] == ([] if message is None else [message])
+
+
+def test_sql_may_name_files() -> None:
+    source = "import polars as pl\ndef f(x): return pl.sql(x)"
+    (risk,) = key_of(source).risks
+    assert risk.message == UNSEEN_IN_QUERY
+    assert of_name("duckdb.sql", call=CallForm.OTHER) == UNSEEN_IN_QUERY
