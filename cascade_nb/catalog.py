@@ -13,7 +13,7 @@ from cascade_nb import provenance
 from cascade_nb.backends.tiered import flat
 from cascade_nb.content import cid as cids
 from cascade_nb.errors import ConfigurationError
-from cascade_nb.policies.shelf import entry_of
+from cascade_nb.policies.shelf import ADOPTED, entry_of
 from cascade_nb.protocols import Collected, Collects, Forgets, Lists, Publishes
 from cascade_nb.provenance import Origin
 from cascade_nb.records import Entry
@@ -24,8 +24,6 @@ from cascade_nb.wording import one_line, plural, short_cid, text_table
 _SHORTEST_KEY = 4
 _SHORTEST_CID = 8
 _SHOWN_CANDIDATES = 5
-# Beside the records of results, a shelf keeps those that were brought here under their own CIDs.
-ADOPTED = "record:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

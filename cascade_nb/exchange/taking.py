@@ -10,7 +10,6 @@ from typing import Any
 from cascade_nb import provenance
 from cascade_nb.backends.base import ValueFace
 from cascade_nb.backends.tiered import flat
-from cascade_nb.catalog import ADOPTED
 from cascade_nb.content import cid as cids
 from cascade_nb.content import verify
 from cascade_nb.errors import (
@@ -36,7 +35,7 @@ from cascade_nb.exchange.sources import Sources
 from cascade_nb.fingerprint.values import fingerprint
 from cascade_nb.loop import in_thread
 from cascade_nb.policies.packing import unpack_cell, unpack_value
-from cascade_nb.policies.shelf import Claim, Shelf, entry_of
+from cascade_nb.policies.shelf import ADOPTED, Claim, Shelf, entry_of
 from cascade_nb.protocols import Bytes, Forgets, KeepsBytes, Progress
 from cascade_nb.provenance import secret
 from cascade_nb.records import Record

@@ -42,7 +42,10 @@ def _array(value: Any, walker: Walker) -> Opened:
 
 @derived(np.ma.MaskedArray)
 def _masked(value: Any, walker: Walker) -> Opened:
+    given = value._fill_value
     parts = (value.data, np.ma.getmask(value), value.fill_value, value.hardmask)
+    # To ask for the default one sets it, and the array is the user's.
+    value._fill_value = given
     return b"masked", (type(value), *parts, dict(value._optinfo))
 
 

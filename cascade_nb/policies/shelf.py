@@ -38,8 +38,8 @@ _UNCHANGEABLE = frozenset({int, float, complex, bool, str, bytes, type(None)})
 NO_VALUE: Any = object()
 
 
-# Where a record lies that is asked for by its own CID.
-_BY_CID = "record:"
+# Beside the records of results, a shelf keeps those that were brought here under their own CIDs.
+ADOPTED = "record:"
 
 
 class ForeignRecordError(IntegrityError):
@@ -112,7 +112,7 @@ class Shelf:
 
         A stranger's as well, and an expired one: only its `origin` says what it is good for.
         """
-        envelope = await self.store.read_record(_BY_CID + record_cid)
+        envelope = await self.store.read_record(ADOPTED + record_cid)
         if envelope and _holds(envelope, record_cid):
             return _claimed(envelope)
         if isinstance(self.store, Lists):
@@ -197,7 +197,7 @@ class Shelf:
         now = time.time()
         good = not record.expired(now)
         left = record.created + record.ttl - now if record.ttl is not None and good else None
-        await self.store.write_record(_BY_CID + entry.record_cid, envelope, left, contents=contents)
+        await self.store.write_record(ADOPTED + entry.record_cid, envelope, left, contents=contents)
         if good and await self._gives_way(record, origin):
             await self.store.write_record(record.key, envelope, left, contents=contents)
         return entry

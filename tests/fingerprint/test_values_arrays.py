@@ -161,3 +161,10 @@ def test_copies_are_equal_and_changes_are_seen(array: Any, data: st.DataObject) 
         flat[place, 0] ^= 1
         if array.dtype.kind != "U":
             assert fingerprint(changed) != fingerprint(array)
+
+
+def test_a_masked_array_is_left_as_it_was() -> None:
+    array = np.ma.masked_array([1.0, 2.0], mask=[True, False])
+    alike = np.ma.masked_array([1.0, 2.0], mask=[True, False], fill_value=1e20)
+    assert fingerprint(array) == fingerprint(alike)
+    assert array._fill_value is None
