@@ -9,14 +9,12 @@ from typing import Any, TypeVar
 
 import libipld
 
+from cascade_nb import provenance
 from cascade_nb.content.cid import DAG_CBOR, codec_of, parse
 from cascade_nb.errors import BackendError, ContentTooLargeError, warn_once
 from cascade_nb.protocols import Bytes, KeepsBytes
 
 T = TypeVar("T")
-
-# Before the record, an envelope has the seal of whoever stored it.
-_SEAL_BYTES = 32
 
 
 @dataclass(eq=False, slots=True)
@@ -91,7 +89,7 @@ def warn_of(error: BackendError) -> None:
 def _claim(envelope: bytes) -> dict[str, Any] | None:
     """What an envelope of ours or anybody's says, unverified."""
     try:
-        tree = libipld.decode_dag_cbor(envelope[_SEAL_BYTES:])
+        tree = libipld.decode_dag_cbor(provenance.bare(envelope))
     except ValueError:
         return None
     return tree if isinstance(tree, dict) else None

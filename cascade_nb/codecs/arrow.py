@@ -7,13 +7,13 @@ read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow
 
 from cascade_nb.codecs import ipc
-from cascade_nb.codecs.reader import Reader
+from cascade_nb.codecs.reader import Reader, numbered
 from cascade_nb.codecs.refusal import UnknownTypeError
 from cascade_nb.codecs.tree import ARROW, Kind, register, register_resolver
 from cascade_nb.codecs.writer import Writer
@@ -147,24 +147,14 @@ def _read_type(reader: Reader) -> Any:
     return _read_column(reader)[0]
 
 
-def _numbered(read: Callable[[Reader], Any]) -> Callable[[Reader], Any]:
-    def read_numbered(reader: Reader) -> Any:
-        number = reader.reserve()
-        value = read(reader)
-        reader.fill(number, value)
-        return value
-
-    return read_numbered
-
-
 for _tag, _write, _read, _classes in (
     (0x0, _write_table, _read_table, (pa.Table,)),
     (0x1, _write_batch, _read_batch, (pa.RecordBatch,)),
     (0x2, _write_chunked, _read_chunked, (pa.ChunkedArray,)),
 ):
-    register(Kind(ARROW + _tag, _write, _numbered(_read), identity=True, late=True), *_classes)
+    register(Kind(ARROW + _tag, _write, numbered(_read), identity=True, late=True), *_classes)
 
-_ARRAY = register(Kind(ARROW + 0x3, _write_array, _numbered(_read_array), identity=True, late=True))
+_ARRAY = register(Kind(ARROW + 0x3, _write_array, numbered(_read_array), identity=True, late=True))
 _SCALAR = register(Kind(ARROW + 0x4, _write_scalar, _read_scalar))
 _TYPE = register(Kind(ARROW + 0x5, _write_type, _read_type))
 register(Kind(ARROW + 0x6, _write_schema, _read_schema), pa.Schema)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas
 from cascade_nb.codecs.arrays import read_array, write_array
 from cascade_nb.codecs.columns import read_values, write_values
 from cascade_nb.codecs.memory import Sharing
-from cascade_nb.codecs.reader import Reader
+from cascade_nb.codecs.reader import Reader, numbered
 from cascade_nb.codecs.refusal import step
 from cascade_nb.codecs.tree import PANDAS, Kind, register
 from cascade_nb.codecs.writer import Writer
@@ -113,21 +112,9 @@ def _read_multi(reader: Reader) -> Any:
     )
 
 
-def _numbered(read: Callable[[Reader], Any]) -> Callable[[Reader], Any]:
-    """As `read`, for an index that can be referred to."""
-
-    def read_numbered(reader: Reader) -> Any:
-        number = reader.reserve()
-        index = read(reader)
-        reader.fill(number, index)
-        return index
-
-    return read_numbered
-
-
 for _tag, _write, _read, _classes in (
     (0x18, _write_index, _read_index, _CLASSES),
     (0x19, _write_range, _read_range, (pd.RangeIndex,)),
     (0x1A, _write_multi, _read_multi, (pd.MultiIndex,)),
 ):
-    register(Kind(PANDAS + _tag, _write, _numbered(_read), identity=True, late=True), *_classes)
+    register(Kind(PANDAS + _tag, _write, numbered(_read), identity=True, late=True), *_classes)

@@ -220,3 +220,15 @@ def decode(
         raise
     except Exception as error:  # whatever damaged parts make constructors raise
         raise CodecError(f"damaged encoding: {type(error).__name__}: {error}") from error
+
+
+def numbered(read: Callable[[Reader], Any]) -> Callable[[Reader], Any]:
+    """As `read`, for a value that can be referred to."""
+
+    def read_numbered(reader: Reader) -> Any:
+        number = reader.reserve()
+        value = read(reader)
+        reader.fill(number, value)
+        return value
+
+    return read_numbered
