@@ -148,7 +148,9 @@ async def test_a_server_that_stays_busy_is_asked_three_times(server, client, mon
     assert server.asked("/base/x") == 3
 
 
-@pytest.mark.parametrize("wait", ["0", "0.01", format_datetime(localtime())])
+@pytest.mark.parametrize(
+    "wait", ["0", "0.01", pytest.param(format_datetime(localtime()), id="a date")]
+)
 async def test_it_waits_for_as_long_as_it_is_told(server, client, wait):
     busy = web.Response(status=429, headers={"Retry-After": wait})
     server.routes["/base/x"] = [busy, web.Response(text="now")]
