@@ -83,6 +83,7 @@ def analyse_cell(source: str) -> CellCode:
 def _analysed(source: str, tree: ast.Module) -> CellCode:
     docstrings, annotations = asks_about_code(identifiers(tree))
     reader = _CellReader(annotations=annotations)
+    reader.study(tree)
     reader.read(tree)
     definitions = tuple(statement for statement in tree.body if _is_definition(statement))
     others = (s for s in tree.body if not _is_definition(s) and not isinstance(s, ast.Pass))

@@ -17,7 +17,7 @@ from types import CodeType
 from cascade_nb.fingerprint.names import Reader
 from cascade_nb.fingerprint.normal import NormalForm, bytecode, digest, text
 from cascade_nb.fingerprint.risks import Risk
-from cascade_nb.fingerprint.scopes import Use, function_scope
+from cascade_nb.fingerprint.scopes import Use
 from cascade_nb.fingerprint.source import Piece, find_source
 
 # Whoever names one of these may read docstrings, or the annotations of functions.
@@ -94,8 +94,8 @@ def _of_source(code: CodeType, piece: Piece) -> CodeFacts:
     reader = Reader(piece.class_name, annotations=annotations)
     if not isinstance(node, ast.Lambda) and normal.annotations_count(node):
         reader.visit_annotations(node)
-    with reader.scope(function_scope(node)):
-        reader.block(node.body if isinstance(node.body, list) else [ast.Expr(node.body)])
+    reader.study(node)
+    reader.visit_function(node)
     # A private name means another attribute in another class.
     private = any(word.startswith("__") and not word.endswith("__") for word in words)
     home = text(piece.class_name or "") if private else b""

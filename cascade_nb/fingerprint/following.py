@@ -38,6 +38,8 @@ from cascade_nb.fingerprint.scopes import CallForm, Use
 
 _MISSING: Any = object()
 _BUILTINS = frozenset(vars(builtins))
+# Builtins that tell more than what they are given.
+_ASKING = frozenset({"input", "id", "hash", "object"})
 _SCALARS = frozenset({int, float, complex, bool, str, bytes, type(None)})
 
 
@@ -99,8 +101,6 @@ def is_ignored(name: str, names: frozenset[str]) -> bool:
     return False
 
 
-_RISKY_BUILTINS = frozenset({"input", "id", "hash"})
-
 # By the id of the code, and holding it: functions that are the user's whatever their namespace.
 _users: dict[int, tuple[CodeType, CodeFacts]] = {}
 
@@ -154,7 +154,6 @@ class Found:
         self.items: list[Reached] = []
         self._reading = _reading.get()
         self._documented = self._reading is not None and self._reading.documents
-        self._code_name = ""
 
     def kept(self) -> list[Reached]:
         """What was found, less what is to be ignored."""
@@ -177,7 +176,6 @@ class Found:
 
     def users_function(self, function: FunctionType, facts: CodeFacts) -> None:
         """A function of the user's."""
-        self._code_name = facts.name
         self.names(function.__globals__, facts.roots)
         if facts.imports:
             self.imports(function.__globals__, facts.imports)
@@ -250,11 +248,11 @@ class Found:
             self.items.append(Reached(f"absent {root.name}", "absent", None))
         elif isinstance(value, FunctionType) or is_followed(value):
             self._root(root, value, "global", (id(table), root.name))
-        elif root.name in _RISKY_BUILTINS:
-            # What __hash__ gives is asked for by sets and dicts alone.
-            if root.name != "hash" or not self._code_name.endswith("__hash__"):
-                name, line = f"builtins.{root.name}", root.uses[0].line
-                self.items.append(Reached(root.name, "name", name, None, line))
+        elif root.name in _ASKING:
+            for use in root.uses:
+                if use.call is not CallForm.HARMLESS and (use.attributes or value is not object):
+                    known = ".".join(("builtins", root.name, *use.attributes))
+                    self.items.append(Reached(root.name, "name", known, None, use.line, use.call))
         elif root.name not in _BUILTINS:
             self._root(root, value, "global", (id(table), root.name))
         # What Python itself puts there is covered by the version of Python.

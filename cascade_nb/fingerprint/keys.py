@@ -377,6 +377,8 @@ class _Assembly:
         for generator, found in self._draws.items():
             if generator not in self.seeded:
                 self.risks += found
+        if self.risks:
+            self.risks = list(self._risks_here())
         values, queue = self._values, self._queue
         return key_from_parts(
             parts,
@@ -387,6 +389,14 @@ class _Assembly:
             ),
             settled=self._settled,
         )
+
+    def _risks_here(self) -> Iterator[Risk]:
+        """The risks, less those in packages that are not reached or under another name too."""
+        named = {(risk.line, risk.message) for risk in self.risks if not risk.package}
+        for risk in self.risks:
+            known = (risk.line, risk.message) in named
+            if not risk.package or (risk.package in self.packages and not known):
+                yield risk
 
 
 def _that_share(places: Iterable[list[str]]) -> set[str]:

@@ -29,6 +29,7 @@ from cascade_nb.fingerprint.scopes import (
     imported_module,
     imported_name,
 )
+from cascade_nb.fingerprint.varying import Varying
 
 _WORD = re.compile(r"[^\W\d]\w*")
 # A field of `str.format` that is written as the locale has it.
@@ -47,8 +48,16 @@ class Reader(FlowVisitor):
         self.risks: list[Risk] = []
         self._annotations = annotations
         self._known_environ: set[int] = set()
+        self._harmless: set[int] = set()
+        self._hashes = False
         # Names that hold anything but texts and inputs that are given as they are.
         self._computed: set[str] = set()
+
+    def study(self, tree: ast.AST) -> None:
+        """Look beforehand at all that is to be visited, for what differs between processes."""
+        varying = Varying(tree)
+        self._harmless |= varying.harmless
+        self.risks += varying.risks
 
     # Names
 
@@ -217,8 +226,12 @@ class Reader(FlowVisitor):
             self.visit(function)
 
     def _form_of(self, node: ast.Call) -> CallForm:
+        if id(node) in self._harmless:
+            return CallForm.HARMLESS
         if not node.args and not node.keywords:
             return CallForm.BARE
+        if self._hashes and getattr(node.func, "id", None) == "hash":
+            return CallForm.HARMLESS
         name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
         if name not in risks.NATIVE_READERS:
             return CallForm.OTHER
@@ -334,11 +347,13 @@ class Reader(FlowVisitor):
 
     def visit_function(self, node: Function) -> None:
         """What runs when a function is called."""
+        around, self._hashes = self._hashes, getattr(node, "name", "") == "__hash__"
         with self.scope(function_scope(node)):
             if isinstance(node, ast.Lambda):
                 self.visit(node.body)
             else:
                 self.block(node.body)
+        self._hashes = around
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         for part in (*node.decorator_list, *node.bases, *node.keywords):

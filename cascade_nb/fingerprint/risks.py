@@ -9,17 +9,22 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cascade_nb.fingerprint.scopes import CallForm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Risk:
-    """Something in the code, at `line` of its file or cell, that may change the answer unseen."""
+    """Something in the code, at `line` of its file or cell, that may change the answer unseen.
+
+    It is none where nothing of `package` is reached, if it names one.
+    """
 
     line: int
     name: str
     message: str
+    package: str = ""
 
 
 UNSEEN = "reads a file under a computed path, unseen; name it in reads=[...]"
@@ -36,6 +41,9 @@ _IMPORTS = "asks what is imported, and from where"
 _PLACE = "depends on the working folder"
 _MACHINE = "asks which machine or process it runs in"
 _STATE = "asks for a setting of the process"
+_HOME_FOLDER = "depends on the user's home folder"
+_HASH = "asks for a hash, which for texts is another in each process"
+_ADDRESS = "asks for an address, which is another in each process"
 _TIMES = "asks for size or times of a file, and only its content counts"
 
 _EXACT = {
@@ -84,8 +92,8 @@ _EXACT = {
     "pandas.read_sql_query": _NETWORK,
     "pandas.read_sql_table": _NETWORK,
     "builtins.input": _INPUT,
-    "builtins.id": "asks for an address, which is another in each process",
-    "builtins.hash": "asks for a hash, which for texts is another in each process",
+    "builtins.id": _ADDRESS,
+    "builtins.hash": _HASH,
     "sys.argv": "reads the command line",
     "sys.path": _IMPORTS,
     "sys.modules": _IMPORTS,
@@ -95,8 +103,15 @@ _EXACT = {
     "os.getcwdb": _PLACE,
     "os.path.abspath": _PLACE,
     "os.path.realpath": _PLACE,
-    "os.path.expanduser": "depends on the user's home folder",
-    "pathlib.Path.home": "depends on the user's home folder",
+    "os.path.relpath": _PLACE,
+    "os.path.expanduser": _HOME_FOLDER,
+    "pathlib.Path.home": _HOME_FOLDER,
+    "pathlib.Path.resolve": _PLACE,
+    "pathlib.Path.absolute": _PLACE,
+    "pathlib.Path.expanduser": _HOME_FOLDER,
+    "builtins.object.__repr__": _ADDRESS,
+    "builtins.object.__str__": _ADDRESS,
+    "builtins.object.__hash__": _ADDRESS,
     **dict.fromkeys(
         [
             *("os.getpid", "os.getppid", "os.uname", "os.cpu_count", "os.process_cpu_count"),
@@ -134,6 +149,9 @@ _EXACT = {
         _STATE,
     ),
     "os.stat": _TIMES,
+    "os.lstat": _TIMES,
+    "pathlib.Path.stat": _TIMES,
+    "pathlib.Path.lstat": _TIMES,
     "os.path.getsize": _TIMES,
     "os.path.getmtime": _TIMES,
     "os.path.getctime": _TIMES,
@@ -145,6 +163,19 @@ _EXACT = {
     "inspect.getsource": "reads source text, of which comments do not count",
     "inspect.getsourcelines": "reads source text, of which comments do not count",
 }
+# Methods of paths, which nothing but their names tells of instances.
+METHODS = {
+    "cwd": _PLACE,
+    "resolve": _PLACE,
+    "absolute": _PLACE,
+    "home": _HOME_FOLDER,
+    "expanduser": _HOME_FOLDER,
+    "stat": _TIMES,
+    "lstat": _TIMES,
+}
+# What asks for the working folder, but not of an absolute path; and for the home folder of "~".
+ABSOLUTE = frozenset({"abspath", "realpath", "resolve", "absolute"})
+EXPANDED = frozenset({"expanduser"})
 # Structures and streams whose attributes are asked for.
 _WITH_ATTRIBUTES = {"sys.flags": _STATE, "sys.stdin": _INPUT}
 _MODULES = {
@@ -226,8 +257,11 @@ def is_native_reader(name: str) -> bool:
     return reader in NATIVE_READERS and _reads_natively(package, name)
 
 
+@lru_cache(maxsize=4096)
 def of_name(name: str, *, call: CallForm) -> str | None:
     """What is risky about the thing that counts by `name`, as a message; None: nothing."""
+    if call is CallForm.HARMLESS:
+        return None
     name = _HOME.sub(lambda home: _HOMES[home[0]], name)
     message = _EXACT.get(name)
     message = message or _WITH_ATTRIBUTES.get(".".join(name.split(".", 2)[:2]))

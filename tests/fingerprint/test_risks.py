@@ -21,6 +21,14 @@ ASKING = [
     "os.path.expanduser('~')",
     "pathlib.Path.cwd()",
     "pathlib.Path.home()",
+    "pathlib.Path('a').cwd()",
+    "pathlib.Path('a').resolve()",
+    "pathlib.Path(x).absolute()",
+    "pathlib.Path(x).home()",
+    "pathlib.Path('~').expanduser()",
+    "pathlib.Path(x).stat()",
+    "os.path.abspath(x)",
+    "os.path.realpath('a')",
     "os.cpu_count()",
     "os.umask(0)",
     "multiprocessing.cpu_count()",
@@ -46,6 +54,40 @@ SILENT = [
     "logging.getLogger('a')",
     "locale.LC_ALL",
     "threading.Lock()",
+    "os.path.abspath('/a')",
+    "os.path.dirname(os.path.abspath(__file__))",
+    "os.path.expanduser('a')",
+    "pathlib.Path(__file__).resolve().parent",
+    "pathlib.Path('/a', 'b').absolute()",
+]
+# What differs from process to process.
+VARYING = [
+    "id(x)",
+    "hash(x)",
+    "hash('a') % 8",
+    "object.__repr__(x)",
+    "list(set(x))",
+    "', '.join({'a', 'b'})",
+    "[i for i in set(x) - {1}]",
+    "next(iter({str(i) for i in x}))",
+    "(names := set(x)) and list(names)",
+    "str({'a', 'b'})",
+    "[*frozenset(x)]",
+    "tuple({}.keys() & x.keys())",
+]
+STEADY = [
+    "hash(3)",
+    "id(x) == id(3)",
+    "{id(i): i for i in x}",
+    "sorted(set(x))",
+    "sorted(list(set(x)))",
+    "sum(i for i in set(x))",
+    "{i for i in set(x)}",
+    "list({1, 2})",
+    "list(set(range(3)))",
+    "set(x) & {1}",
+    "list(x)",
+    "{i.resolve() for i in x}",
 ]
 
 
@@ -93,3 +135,33 @@ def test_sql_may_name_files() -> None:
     (risk,) = key_of(source).risks
     assert risk.message == UNSEEN_IN_QUERY
     assert of_name("duckdb.sql", call=CallForm.OTHER) == UNSEEN_IN_QUERY
+
+
+@pytest.mark.parametrize("expression", VARYING)
+def test_what_differs_between_processes_is_a_risk(expression: str) -> None:
+    (risk,) = key_of(f"def f(x):\n    return {expression}").risks
+    assert risk.line == 2
+    assert "another in each process" in risk.message
+
+
+@pytest.mark.parametrize("expression", STEADY)
+def test_what_is_the_same_in_each_process_is_none(expression: str) -> None:
+    assert key_of(f"def f(x):\n    return {expression}").risks == ()
+
+
+def test_hash_methods_are_made_of_hashes() -> None:
+    source = "class C:\n    def __hash__(self): return hash(('a', 1))\ndef f(x): return C()"
+    assert key_of(source).risks == ()
+    assert len(key_of(source.replace("__hash__", "digest")).risks) == 1
+
+
+def test_a_path_that_is_placed_by_an_assignment_is_no_risk() -> None:
+    source = """
+import os
+def f(x):
+    here = os.path.dirname(__file__)
+    return os.path.abspath(os.path.join(here, "a"))
+"""
+    assert key_of(source).risks == ()
+    moved = source.replace("return", "here = x; return")
+    assert [risk.line for risk in key_of(moved).risks] == [5]

@@ -1,0 +1,210 @@
+"""What differs from process to process and is in no key: addresses, hashes, the order of sets.
+
+The hashes of texts are salted anew in each process, and with them goes the order of sets. Where
+only membership or equality of such answers counts they do no harm, nor does asking for an absolute
+path of what is absolute already.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Set
+
+from cascade_nb.fingerprint.risks import ABSOLUTE, EXPANDED, METHODS, Risk
+
+_ORDER = "uses the order of a set, which is another in each process; sort it"
+_SETS = frozenset({"set", "frozenset"})
+_SET_METHODS = frozenset({"union", "intersection", "difference", "symmetric_difference", "copy"})
+_SET_OPERATORS = (ast.BitOr, ast.BitAnd, ast.BitXor, ast.Sub)
+# What gives items in the order in which it takes them, and what gives the same in any.
+_IN_ORDER = frozenset(
+    ["list", "tuple", "enumerate", "iter", "zip", "map", "filter", "str", "repr", "print", "join"]
+)
+_IN_ANY_ORDER = frozenset(
+    ["sorted", "set", "frozenset", "len", "sum", "any", "all", "min", "max", "Counter", "fsum"]
+)
+# Methods of collections that look for what they are given.
+_LOOKING = frozenset({"add", "discard", "remove", "get", "pop", "setdefault", "count", "index"})
+# What gives an absolute path where it is given one.
+_SAME_PLACE = frozenset(
+    [
+        *("Path", "PurePath", "PosixPath", "str", "fspath", "dirname", "join", "normpath"),
+        *("abspath", "realpath", "resolve", "absolute", "joinpath", "with_name", "with_suffix"),
+        *("cwd", "home", "getcwd", "expanduser", "as_posix"),
+    ]
+)
+
+
+class Varying:
+    """What in a piece of code differs between processes, as `risks`, and what does no harm.
+
+    `harmless` are the ids of calls of ``id``, ``hash``, ``abspath`` and the like.
+    """
+
+    def __init__(self, tree: ast.AST) -> None:
+        self.harmless: set[int] = set()
+        self.risks: list[Risk] = []
+        nodes = list(ast.walk(tree))
+        self._bound = _bindings(nodes)
+        self._in_any_order: set[int] = set()
+        for node in nodes:
+            self._look(node)
+
+    def _look(self, node: ast.AST) -> None:
+        looked_up: Iterable[ast.expr | None] = ()
+        match node:
+            case ast.Compare():
+                looked_up = (node.left, *node.comparators)
+            case ast.Subscript():
+                looked_up = (node.slice,)
+            case ast.Set():
+                looked_up = node.elts
+            case ast.SetComp():
+                looked_up = (node.elt,)
+            case ast.Dict():
+                looked_up = node.keys
+            case ast.DictComp():
+                looked_up = (node.key,)
+                self._iterates(node, node.generators)
+            case ast.Call():
+                looked_up = self._call(node)
+            case ast.For() | ast.AsyncFor():
+                self._takes(node, [node.iter])
+            case ast.ListComp() | ast.GeneratorExp():
+                self._iterates(node, node.generators)
+            case ast.Starred():
+                self._takes(node, [node.value])
+        self.harmless.update(id(call) for call in looked_up if isinstance(call, ast.Call))
+
+    def _call(self, node: ast.Call) -> Iterable[ast.expr]:
+        """Look at a call; its arguments, where it only looks for them."""
+        name = called(node)
+        first = node.args[0] if node.args else None
+        if name in _IN_ANY_ORDER:
+            self._in_any_order.update(map(id, node.args))
+        elif name in _IN_ORDER:
+            self._takes(node, node.args)
+        method = isinstance(node.func, ast.Attribute)
+        if isinstance(node.func, ast.Attribute):
+            if name == "pop" and first is None:
+                self._takes(node, [node.func.value])
+            if name in METHODS:
+                self._path_method(node, node.func)
+        if self._is_harmless(name, first):
+            self.harmless.add(id(node))
+        return node.args if method and name in _LOOKING else ()
+
+    def _path_method(self, node: ast.Call, function: ast.Attribute) -> None:
+        """``path.resolve()``, where `path` is an instance; or the class, whose name is known."""
+        path = node.args[0] if node.args else function.value
+        if function.attr in ABSOLUTE and self._is_placed(path):
+            self.harmless.add(id(node))
+            return
+        message = METHODS[function.attr]
+        risk = Risk(line=node.lineno, name=function.attr, message=message, package="pathlib")
+        self.risks.append(risk)
+
+    def _is_harmless(self, name: str, first: ast.expr | None) -> bool:
+        if name in ABSOLUTE:
+            return first is not None and self._is_placed(first)
+        if name in EXPANDED:
+            return isinstance(first, ast.Constant) and not str(first.value).startswith("~")
+        return name == "hash" and isinstance(first, ast.Constant) and not _is_text(first)
+
+    # Paths that are absolute wherever the process runs.
+
+    def _is_placed(self, node: ast.expr, seen: Set[str] = frozenset()) -> bool:
+        match node:
+            case ast.Constant(value=str() as text):
+                return re.match(r"/|[A-Za-z]:[\\/]", text) is not None
+            case ast.Name(id="__file__"):
+                return True
+            case ast.Name(id=name):
+                values = () if name in seen else self._bound.get(name, ())
+                inner = seen | {name}
+                return bool(values) and all(v and self._is_placed(v, inner) for v in values)
+            case ast.Attribute(value=inside) | ast.Subscript(value=inside):
+                return self._is_placed(inside, seen)
+            case ast.BinOp(left=inside, op=ast.Div()):
+                return self._is_placed(inside, seen)
+            case ast.Call(func=function, args=args) if called(node) in _SAME_PLACE:
+                if called(node) in ("cwd", "home", "getcwd"):
+                    return True  # reported by itself
+                first = args[0] if args else getattr(function, "value", None)
+                if isinstance(function, ast.Attribute) and self._is_placed(function.value, seen):
+                    return True
+                return first is not None and self._is_placed(first, seen)
+        return False
+
+    # Sets
+
+    def _iterates(self, node: ast.expr, generators: list[ast.comprehension]) -> None:
+        self._takes(node, [generator.iter for generator in generators])
+
+    def _takes(self, node: ast.expr | ast.stmt, collections: Iterable[ast.expr]) -> None:
+        """Note that `node` takes the items of collections in their order."""
+        if id(node) not in self._in_any_order and any(map(self._is_set, collections)):
+            self.risks.append(Risk(line=getattr(node, "lineno", 0), name="set", message=_ORDER))
+
+    def _is_set(self, node: ast.expr, seen: Set[str] = frozenset()) -> bool:
+        """Whether `node` gives a set for certain, and not one of plain numbers."""
+        match node:
+            case ast.Set(elts=items):
+                return not all(isinstance(i, ast.Constant) and not _is_text(i) for i in items)
+            case ast.SetComp():
+                return True
+            case ast.Call(func=ast.Name(id=name), args=args) if name in _SETS:
+                return bool(args) and not (
+                    isinstance(args[0], ast.Call) and called(args[0]) == "range"
+                )
+            case ast.Call(func=ast.Attribute(value=inside, attr=name)) if name in _SET_METHODS:
+                return self._is_set(inside, seen)
+            case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _SET_OPERATORS):
+                sides = (left, right)
+                return any(self._is_set(side, seen) for side in sides) or all(map(_keys, sides))
+            case ast.Name(id=name):
+                values = () if name in seen else self._bound.get(name, ())
+                inner = seen | {name}
+                return bool(values) and all(v and self._is_set(v, inner) for v in values)
+        return False
+
+
+def called(node: ast.Call) -> str:
+    """The last name of what is called."""
+    function = node.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _keys(node: ast.expr) -> bool:
+    """Whether `node` is ``d.keys()``, of which two make a set."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and (node.func.attr == "keys")
+    )
+
+
+def _is_text(node: ast.Constant) -> bool:
+    return isinstance(node.value, str | bytes)
+
+
+def _bindings(nodes: Iterable[ast.AST]) -> dict[str, list[ast.expr | None]]:
+    """What the names in some code are assigned; None for each that is bound in another way."""
+    nodes = list(nodes)
+    plain = dict(_assigned(nodes))
+    bound: dict[str, list[ast.expr | None]] = {}
+    for node in nodes:
+        if isinstance(node, ast.arg):
+            bound.setdefault(node.arg, []).append(None)
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            bound.setdefault(node.id, []).append(plain.get(id(node)))
+    return bound
+
+
+def _assigned(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, ast.expr]]:
+    for node in nodes:
+        if isinstance(node, ast.Assign):
+            yield from ((id(target), node.value) for target in node.targets)
+        elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and node.value is not None:
+            yield id(node.target), node.value
