@@ -13,7 +13,7 @@ from cascade_nb import provenance
 from cascade_nb.backends.tiered import flat
 from cascade_nb.content import cid as cids
 from cascade_nb.errors import ConfigurationError
-from cascade_nb.policies.shelf import ADOPTED, entry_of
+from cascade_nb.policies.belief import entry_of, places_of
 from cascade_nb.protocols import Collected, Collects, Forgets, Lists, Publishes
 from cascade_nb.provenance import Origin
 from cascade_nb.records import Entry
@@ -86,7 +86,7 @@ async def list_rows(store: object, *, having: bytes = b"") -> list[Row]:
             continue
         record, origin = judged
         entry = entry_of(record)
-        if place in (record.key, ADOPTED + entry.record_cid):
+        if place in places_of(entry):
             rows.append(Row(place=place, entry=entry, origin=origin))
     return rows
 
@@ -170,7 +170,7 @@ def choose(entries: Collection[Entry], wanted: str) -> list[Entry]:
     ]
     if not found:
         raise ConfigurationError(_unknown(entries, wanted))
-    distinct = list({entry.key: entry for _, entry in found}.values())
+    distinct = list({entry.record_cid: entry for _, entry in found}.values())
     if len(distinct) > 1 and len({identity for identity, _ in found}) > 1:
         raise ConfigurationError(_ambiguous(distinct, wanted))
     return distinct

@@ -14,7 +14,7 @@ from cascade_nb.errors import ConfigurationError
 from cascade_nb.exchange import giving, taking
 from cascade_nb.exchange.giving import Unsigned
 from cascade_nb.meter import Meter
-from cascade_nb.policies.shelf import Claim
+from cascade_nb.policies.belief import Claim
 from cascade_nb.protocols import KeepsBytes, Progress
 from cascade_nb.records import Entry
 

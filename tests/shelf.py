@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 
 from cascade_nb.content.cid import raw_cid
-from cascade_nb.policies.shelf import entry_of
+from cascade_nb.policies.belief import entry_of
 from cascade_nb.provenance.secret import seal
 from cascade_nb.records import Entry, Output, Reads, Record
 from cascade_nb.tasks import Report, Status, TaskKind

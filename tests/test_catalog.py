@@ -8,7 +8,7 @@ from cascade_nb import catalog
 from cascade_nb.backends.disk import DiskCacheBackend
 from cascade_nb.backends.memory import InMemoryCacheBackend
 from cascade_nb.errors import ConfigurationError
-from cascade_nb.policies.shelf import entry_of
+from cascade_nb.policies.belief import entry_of
 from cascade_nb.provenance import (
     distrust,
     fingerprint_of,

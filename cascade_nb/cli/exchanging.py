@@ -13,7 +13,7 @@ from cascade_nb.config import settings
 from cascade_nb.exchange import giving, taking, telling
 from cascade_nb.loop import run_sync
 from cascade_nb.meter import Meter
-from cascade_nb.policies.shelf import Claim
+from cascade_nb.policies.belief import Claim
 from cascade_nb.protocols import KeepsBytes
 from cascade_nb.provenance import distrust as distrust_key
 from cascade_nb.provenance import trust as trust_key

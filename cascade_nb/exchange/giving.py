@@ -21,8 +21,9 @@ from cascade_nb.exchange.claims import CELL, VALUE, is_node, parts_of
 from cascade_nb.fingerprint.keys import key_from_parts
 from cascade_nb.fingerprint.values import fingerprint
 from cascade_nb.loop import in_thread
+from cascade_nb.policies.belief import Claim, NotBelievedError
 from cascade_nb.policies.packing import Package, pack_value
-from cascade_nb.policies.shelf import Claim, ForeignRecordError, Shelf
+from cascade_nb.policies.shelf import Shelf
 from cascade_nb.protocols import Bytes, Flushes, KeepsBytes, Lists, Progress, Publishes
 from cascade_nb.records import Entry, Reads, Record
 from cascade_nb.wording import one_line
@@ -233,7 +234,7 @@ def _is_cid(text: str) -> bool:
 async def _under_key(store: KeepsBytes, key: str) -> Claim:
     try:
         claim = await Shelf(store).claim(key)
-    except ForeignRecordError as error:
+    except NotBelievedError as error:
         raise ConfigurationError(f"nothing of yours lies under {key}: {error}") from None
     if claim is None:
         raise ConfigurationError(f"the store has nothing under the key {key}")

@@ -34,8 +34,9 @@ from cascade_nb.exchange.claims import (
 from cascade_nb.exchange.sources import Sources
 from cascade_nb.fingerprint.values import fingerprint
 from cascade_nb.loop import in_thread
+from cascade_nb.policies.belief import Claim, entry_of, places_of
 from cascade_nb.policies.packing import unpack_cell, unpack_value
-from cascade_nb.policies.shelf import ADOPTED, Claim, Shelf, entry_of
+from cascade_nb.policies.shelf import Shelf
 from cascade_nb.protocols import Bytes, Forgets, KeepsBytes, Progress
 from cascade_nb.provenance import secret
 from cascade_nb.records import Record
@@ -145,9 +146,8 @@ async def import_(store: KeepsBytes, path: str | os.PathLike[str]) -> Imported:
 
 def _places(archive: Archive) -> Iterator[str]:
     """The keys under which what came in a CAR file may come to lie."""
-    for cid, data in archive.records.items():
-        yield ADOPTED + cid
-        yield Record.from_bytes(data).key
+    for data in archive.records.values():
+        yield from places_of(entry_of(Record.from_bytes(data)))
     for root in archive.needs:
         yield _WANTED + root
 

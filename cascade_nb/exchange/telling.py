@@ -10,7 +10,7 @@ from typing import Any
 
 from cascade_nb.exchange.claims import CELL, is_shown
 from cascade_nb.exchange.taking import Imported
-from cascade_nb.policies.shelf import Claim
+from cascade_nb.policies.belief import Claim
 from cascade_nb.protocols import Collected
 from cascade_nb.records import Record
 from cascade_nb.units import human_seconds, human_size

@@ -21,8 +21,8 @@ from cascade_nb.notebook.bindings import shown_names
 from cascade_nb.notebook.grammar import Given
 from cascade_nb.notebook.replay import replay
 from cascade_nb.notebook.store import session_store
+from cascade_nb.policies.belief import Claim
 from cascade_nb.policies.packing import RESULT
-from cascade_nb.policies.shelf import Claim
 from cascade_nb.protocols import KeepsBytes
 from cascade_nb.provenance import distrust, trust, whoami
 from cascade_nb.records import Entry

@@ -30,6 +30,7 @@ from cascade_nb.fingerprint.texts import Given
 from cascade_nb.fingerprint.values import BudgetExceeded, fingerprint
 from cascade_nb.loop import here, in_thread
 from cascade_nb.policies.adapted import NoLock
+from cascade_nb.policies.belief import Claim, NotBelievedError, untrusted_code
 from cascade_nb.policies.packing import (
     Package,
     contents_of_cell,
@@ -39,15 +40,7 @@ from cascade_nb.policies.packing import (
     unpack_cell,
     unpack_value,
 )
-from cascade_nb.policies.shelf import (
-    INLINE_BYTES,
-    NO_VALUE,
-    Claim,
-    ForeignRecordError,
-    Shelf,
-    sized,
-    untrusted_code,
-)
+from cascade_nb.policies.shelf import INLINE_BYTES, NO_VALUE, Shelf, sized
 from cascade_nb.policies.task_keys import bare_task, changed_inputs, key_of
 from cascade_nb.protocols import Bytes, CacheBackend, KeepsNotes, Lock, Locks
 from cascade_nb.records import Entry, Record
@@ -173,7 +166,11 @@ class ContentCachePolicy:
             FingerprintError: the task has no key.
         """
         key = await _within_budget(key_of, task)
-        return await self._forget(key)
+        try:
+            return await self._shelf.drop(key.digest)
+        except BackendError as error:
+            self._outage(error)
+            return False
 
     async def explain(self, task: Task) -> Explanation:
         """What a lookup would say, and why.
@@ -190,33 +187,23 @@ class ContentCachePolicy:
     async def _judge(self, task: Task, key: Key) -> Entry | str:
         """The entry of a record that holds, or why there is none."""
         try:
-            claim = await self._shelf.claim(key.digest)
-            if claim is None:
-                return await self._why_new(task, key)
-            why = await _why_not(claim.record, task)
+            claim = await self._shelf.claim(key.digest, partial(_why_not, task))
         except BackendError as error:
             return self._outage(error).reason
-        except IntegrityError as error:
+        except NotBelievedError as error:
             return str(error)
-        return why or claim.entry
+        return await self._why_new(task, key) if claim is None else claim.entry
 
     async def _find(self, task: Task, key: Key) -> Hit | Miss | Bypass:
         try:
-            claim = await self._shelf.claim(key.digest)
+            claim = await self._shelf.claim(key.digest, partial(_why_not, task))
             if claim is None:
                 return _miss(key, await self._why_new(task, key))
-            why = await _why_not(claim.record, task)
-            if why:
-                return _miss(key, why)
             return await self._served(claim, task, key)
         except BackendError as error:
             return self._outage(error)
-        except ForeignRecordError as error:
+        except NotBelievedError as error:
             return _miss(key, str(error))
-        except IntegrityError as error:
-            logger.warning("dropped a damaged result of %s: %s", task.name, error)
-            await self._forget(key)
-            return _miss(key, "the stored result was damaged")
 
     async def _served(self, claim: Claim, task: Task, key: Key) -> Hit | Miss:
         try:
@@ -225,6 +212,10 @@ class ContentCachePolicy:
             return _miss(key, f"the stored result does not load here: {error}")
         except UntrustedError as error:
             return _miss(key, untrusted_code(claim, str(error)))
+        except IntegrityError as error:
+            logger.warning("dropped a damaged result of %s: %s", task.name, error)
+            await self._shelf.discard(claim)
+            return _miss(key, "the stored result was damaged")
         return Hit(value, claim.entry, claim.record.reads, claim.origin.signer)
 
     async def _load(self, claim: Claim, task: Task) -> Any:
@@ -246,13 +237,6 @@ class ContentCachePolicy:
             return value
         parts = {cid: await self._shelf.content(cid, claim) for cid in contents_of_cell(data)}
         return await _restored(task, record.size, data, parts, code=code)
-
-    async def _forget(self, key: Key) -> bool:
-        try:
-            return await self._shelf.drop(key.digest)
-        except BackendError as error:
-            self._outage(error)
-            return False
 
     def _record(self, task: Task, key: Key, outcome: Outcome, package: Package) -> Record:
         return Record(
@@ -333,7 +317,7 @@ def _may_be_file(path: str) -> bool:
         return False  # A text that no path can be, such as one with a lone surrogate.
 
 
-async def _why_not(record: Record, task: Task) -> str:
+async def _why_not(task: Task, record: Record) -> str:
     """Why a good record is no answer to this task now; empty where it is one."""
     now, ttl = time.time(), task.options.ttl
     if record.expired(now) or (ttl is not None and now >= record.created + ttl):

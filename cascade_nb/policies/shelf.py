@@ -1,62 +1,68 @@
 """Records and contents in a store, verified: nothing comes from here that is not what it claims.
 
+Each signer has a row of their own under a key: the first to come has the row of that name, others
+lie beside it, so that people who do not believe each other do not take each other's place.
+
 What has been verified is kept near, small and bounded, so that a repeated hit costs little more
 than its key. It is used only while the store says that nothing in it has changed since.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from cascade_nb import content, provenance
 from cascade_nb.content.cid import dag_cbor_cid
-from cascade_nb.errors import IntegrityError, warn_once
+from cascade_nb.errors import IntegrityError
 from cascade_nb.loop import in_thread
+from cascade_nb.policies.belief import (
+    ADOPTED,
+    Claim,
+    NotBelievedError,
+    beside,
+    claim_in,
+    entry_of,
+    judged_anew,
+    warn_of_difference,
+    why_not_believed,
+)
+from cascade_nb.policies.near import NEAR_BYTES, Near, Recent
 from cascade_nb.policies.packing import Package, contents_of_cell
 from cascade_nb.protocols import Bytes, Forgets, KeepsBytes, Lists, Versions
 from cascade_nb.provenance import Origin
-from cascade_nb.records import CLOCK_SKEW, Entry, Record
-from cascade_nb.wording import one_line
+from cascade_nb.records import Entry, Record
 
 T = TypeVar("T")
 
 # Hashing and decoding up to this many bytes takes less than a trip to a thread and back.
 INLINE_BYTES = 256 * 1024
-# What is kept near: so many records and contents, of at most so many bytes each.
-_NEAR_ITEMS, _NEAR_BYTES = 1024, 16 * 1024
 # What lies in place of a record in a store that can only get and set.
 _FORGOTTEN = b""
-
-
 # A decoded value of one of these types may be handed out again and again.
 _UNCHANGEABLE = frozenset({int, float, complex, bool, str, bytes, type(None)})
 NO_VALUE: Any = object()
 
 
-# Beside the records of results, a shelf keeps those that were brought here under their own CIDs.
-ADOPTED = "record:"
-
-
-class ForeignRecordError(IntegrityError):
-    """What lies there is nothing that this user believes: a stranger's, or damaged."""
-
-
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """A verified record, what people see of it, and whose word it is.
+class _Look:
+    """What one row has to say: a claim, if it holds one, and what is against it, if anything."""
 
-    `version` is the store's when it was found.
-    """
+    claim: Claim | None = None
+    why: str = ""
 
-    record: Record
-    entry: Entry
-    origin: Origin
-    version: Hashable | None = None
+    @property
+    def good(self) -> bool:
+        return self.claim is not None and not self.why
+
+
+_NOTHING = _Look()
+
+
+async def _nothing_against(_record: Record) -> str:
+    return ""
 
 
 class Shelf:
@@ -64,47 +70,116 @@ class Shelf:
 
     def __init__(self, store: KeepsBytes) -> None:
         self.store = store
-        self._near = _Near(store) if isinstance(store, Versions) else None
+        self._near = Near(store) if isinstance(store, Versions) else None
         # Of a store that has to be asked each time: own records by their envelopes, and values by
         # the CID of what they were decoded from. Of these, nothing can change.
-        self._read: _Recent[Claim] = _Recent()
-        self._values: _Recent[Any] = _Recent()
+        self._read: Recent[Claim] = Recent()
+        self._values: Recent[Any] = Recent()
+        # Rows beside others that this user was found not to have.
+        self._absent: Recent[bool] = Recent()
 
-    async def claim(self, key: str) -> Claim | None:
-        """The claim under `key`, if there is one, of somebody who is trusted with what it says.
+    async def claim(
+        self, key: str, why_not: Callable[[Record], Awaitable[str]] = _nothing_against
+    ) -> Claim | None:
+        """The best claim under `key`, if there is one: the user's own, else of one who is trusted.
+
+        One row is read where that is the user's own; a second where it is not; and those of all
+        who are trusted where neither will do.
+
+        Args:
+            key: what is claimed to have a result.
+            why_not: says what is against a record that is believed, such as files that changed.
 
         Raises:
-            ForeignRecordError: it is a stranger's, or damaged; the message says what would help.
-            IntegrityError: it claims to lie elsewhere.
+            NotBelievedError: there is none but of strangers, damaged, or such as `why_not` is
+                against; the message says what would help.
+        """
+        first = await self._look(key, key, why_not)
+        own = first.claim is not None and not first.claim.origin.signer
+        if own and first.good:
+            return first.claim
+        mine = first if own else await self._beside(key, first, why_not)
+        if mine.claim is not None and mine.good:
+            if first.claim is not None:
+                warn_of_difference(mine.claim.record, mine.claim.origin, first.claim)
+            return mine.claim
+        if first.good:
+            return first.claim
+        if first.why:
+            for signer in provenance.trusted():
+                other = await self._look(beside(key, signer), key, why_not)
+                if other.good:
+                    return other.claim
+        if mine.why or first.why:
+            raise NotBelievedError(mine.why or first.why)
+        return None
+
+    async def _beside(
+        self, key: str, first: _Look, why_not: Callable[[Record], Awaitable[str]]
+    ) -> _Look:
+        """What this user's own row beside that of `key` has to say, in which `first` was found."""
+        found = _NOTHING
+        for place in self._own_places(key):
+            # Only who was not served has a reason to have come back with a result since.
+            if not first.why and self._absent.get(place):
+                continue
+            look = await self._look(place, key, why_not)
+            if look.good:
+                return look
+            if look.claim is None:
+                self._absent.put(place, True)
+            elif not found.why:
+                found = look
+        return found
+
+    async def _look(
+        self, place: str, key: str, why_not: Callable[[Record], Awaitable[str]]
+    ) -> _Look:
+        try:
+            claim = await self._at(place)
+        except NotBelievedError as error:
+            return _Look(why=str(error))
+        if claim is None:
+            return _NOTHING
+        why = why_not_believed(claim)
+        if not why and claim.record.key != key:
+            why = "a record lies under another key than its own"
+        return _Look(claim, why or await why_not(claim.record))
+
+    async def _at(self, place: str) -> Claim | None:
+        """The claim in a row, verified, whoever has signed it.
+
+        Raises:
+            NotBelievedError: there is something, and it is no claim.
         """
         near = self._near
         version = None if near is None else near.version()
         if near is not None:
-            known: Claim | None = near.get(key, version)
+            known: Claim | None = near.get(place, version)
             if known is not None:
                 # The user may have changed their mind about others since.
-                return known if not known.origin.signer else _believed(_judged_anew(known))
-        envelope = await self.store.read_record(key)
+                return judged_anew(known) if known.origin.signer else known
+        envelope = await self.store.read_record(place)
         if envelope is None or envelope == _FORGOTTEN:
             return None
-        claim = self._read_again(envelope) if near is None else _claimed(envelope, version)
+        if near is None:
+            claim = self._read_again(envelope, place)
+        else:
+            claim = claim_in(envelope, place, version)
         if claim is None:
-            raise ForeignRecordError("what is stored was not stored by you, or is damaged")
-        _believed(claim)
-        if claim.record.key != key:
-            raise IntegrityError("a record lies under another key than its own")
-        if near is not None and len(envelope) <= _NEAR_BYTES:
-            near.put(key, version, claim)
+            raise NotBelievedError("what is stored was not stored by you, or is damaged")
+        if near is not None and len(envelope) <= NEAR_BYTES:
+            near.put(place, version, claim)
         return claim
 
-    def _read_again(self, envelope: bytes) -> Claim | None:
+    def _read_again(self, envelope: bytes, place: str) -> Claim | None:
         """The claim in `envelope`; what is this user's own and came before is not taken apart."""
-        known: Claim | None = self._read.get(envelope)
+        known: Claim | None = self._read.get((place, envelope))
         if known is not None and provenance.unseal(envelope) is not None:
             return known
-        claim = _claimed(envelope)
-        if claim is not None and not claim.origin.signer and len(envelope) <= _NEAR_BYTES:
-            self._read.put(envelope, claim)
+        claim = claim_in(envelope, place)
+        if claim is not None and not claim.origin.signer and len(envelope) <= NEAR_BYTES:
+            self._read.put((place, envelope), claim)
         return claim
 
     async def claim_of(self, record_cid: str) -> Claim | None:
@@ -114,11 +189,11 @@ class Shelf:
         """
         envelope = await self.store.read_record(ADOPTED + record_cid)
         if envelope and _holds(envelope, record_cid):
-            return _claimed(envelope)
+            return claim_in(envelope)
         if isinstance(self.store, Lists):
             async for _, listed in self.store.records():
                 if _holds(listed, record_cid):
-                    return _claimed(listed)
+                    return claim_in(listed)
         return None
 
     async def content(self, cid: str, claim: Claim) -> Bytes:
@@ -138,7 +213,7 @@ class Shelf:
         size = memoryview(data).nbytes
         if not await sized(size, content.verify, cid, data):
             raise IntegrityError(f"the content {cid} is not what its CID says")
-        if near is None or size > _NEAR_BYTES:
+        if near is None or size > NEAR_BYTES:
             return data
         kept = bytes(data)
         near.put(cid, claim.version, kept)
@@ -156,7 +231,7 @@ class Shelf:
             return
         if self._near is not None:
             self._near.put(_value_name(claim), claim.version, value)
-        elif claim.record.size <= _NEAR_BYTES:
+        elif claim.record.size <= NEAR_BYTES:
             self._values.put((claim.record.result, claim.origin.code), value)
 
     async def put(self, record: Record, package: Package) -> Entry:
@@ -168,22 +243,30 @@ class Shelf:
         signed = await in_thread(provenance.sign_record, record)
         for cid, pieces in package.contents.items():
             await self.store.write_content(cid, pieces)
-        other = await self._lying(record.key)
-        if other is not None and other.origin.signer:
-            _warn_of_difference(signed, provenance.Origin(), other)
+        place, there = record.key, await self._standing(record.key)
+        if there is not None and there.origin.signer:
+            # Somebody may be served it, so it stays.
+            warn_of_difference(signed, Origin(), there)
+            place = beside(record.key, signed.producer)
         await self.store.write_record(
-            record.key,
-            provenance.seal(signed.to_bytes()),
-            record.ttl,
-            contents=tuple(package.contents),
+            place, provenance.seal(signed.to_bytes()), record.ttl, contents=tuple(package.contents)
         )
+        self._absent.pop(place)
+        if there is None:
+            # From when the row of the key was another's: it must not outlive what is newer.
+            for older in self._own_places(record.key):
+                if not self._absent.get(older):
+                    await self._remove(older)
         return entry_of(signed)
+
+    def _own_places(self, key: str) -> list[str]:
+        return [beside(key, own) for own in provenance.own_keys()]
 
     async def adopt(self, data: bytes) -> Entry:
         """Keep a record from elsewhere, whose contents are in the store by now.
 
         It is found by its own CID from then on; and under its key, unless a believed one lies
-        there: this user's own is never replaced by another's.
+        there: this user's own comes before any other's.
 
         Raises:
             IntegrityError: it is no record, its signer has not signed it as it is, or its content
@@ -198,25 +281,35 @@ class Shelf:
         good = not record.expired(now)
         left = record.created + record.ttl - now if record.ttl is not None and good else None
         await self.store.write_record(ADOPTED + entry.record_cid, envelope, left, contents=contents)
-        if good and await self._gives_way(record, origin):
-            await self.store.write_record(record.key, envelope, left, contents=contents)
+        place = await self._place_for_adopted(record, origin) if good else None
+        if place is not None:
+            await self.store.write_record(place, envelope, left, contents=contents)
+            self._absent.pop(place)
         return entry
 
-    async def _gives_way(self, record: Record, origin: Origin) -> bool:
-        """Whether what lies under the record's key is to be replaced by it."""
-        there = await self._lying(record.key)
-        if there is None:
-            return True
-        _warn_of_difference(record, origin, there)
-        return bool(there.origin.signer) and not origin.signer
+    async def _place_for_adopted(self, record: Record, origin: Origin) -> str | None:
+        """Where a record from elsewhere is to lie under its key; None where there is no need."""
+        for place in (record.key, beside(record.key, record.producer)):
+            there = await self._standing(record.key, place)
+            if there is None:
+                return place
+            warn_of_difference(record, origin, there)
+            believed = not why_not_believed(there)
+            if believed and (origin.signer or not there.origin.signer):
+                return None
+            if there.record.producer == record.producer:
+                return place
+        return None
 
-    async def _lying(self, key: str) -> Claim | None:
-        """What lies under `key`, if it would be believed now."""
-        envelope = await self.store.read_record(key)
-        claim = _claimed(envelope) if envelope else None
+    async def _standing(self, key: str, place: str = "") -> Claim | None:
+        """The claim of `key` in a row, by default in its own, that somebody may be served."""
+        try:
+            claim = await self._at(place or key)
+        except NotBelievedError:
+            return None
         if claim is None or claim.record.key != key or claim.record.expired(time.time()):
             return None
-        return None if _why_not_believed(claim) else claim
+        return claim
 
     async def _contents_of(self, record: Record) -> tuple[str, ...]:
         """The CIDs of all that a record leads to."""
@@ -229,105 +322,36 @@ class Shelf:
         return tuple(cids)
 
     async def drop(self, key: str) -> bool:
-        """Remove a record, and contents that no other needs; whether there was one."""
+        """Remove what this user would be served under `key`; whether there was anything."""
+        signers = (*provenance.own_keys(), *provenance.trusted())
+        dropped = False
+        for place in (key, *(beside(key, signer) for signer in signers)):
+            there = await self._standing(key, place)
+            if there is None or not why_not_believed(there):
+                dropped = await self._remove(place) or dropped
+        return dropped
+
+    async def discard(self, claim: Claim) -> bool:
+        """Remove a claim that was found here and proved to be none; whether it was still there."""
+        return await self._remove(claim.place)
+
+    async def _remove(self, place: str) -> bool:
         if isinstance(self.store, Forgets):
-            return await self.store.delete_record(key)
-        found = await self.store.read_record(key)
+            return await self.store.delete_record(place)
+        found = await self.store.read_record(place)
         if not found:
             return False
-        await self.store.write_record(key, _FORGOTTEN, None)
+        await self.store.write_record(place, _FORGOTTEN, None)
         return True
 
 
 def _value_name(claim: Claim) -> str:
     # What code has decoded is no value of one who is trusted with data.
-    return f"value {claim.origin.code:d} {claim.record.key}"
-
-
-def _claimed(envelope: Bytes, version: Hashable | None = None) -> Claim | None:
-    judged = provenance.judge(envelope)
-    if judged is None:
-        return None
-    record, origin = judged
-    return Claim(record, entry_of(record), origin, version)
+    return f"value {claim.origin.code:d} {claim.record.result}"
 
 
 def _holds(envelope: bytes, record_cid: str) -> bool:
     return dag_cbor_cid(provenance.bare(envelope)) == record_cid
-
-
-def _judged_anew(claim: Claim) -> Claim:
-    return replace(claim, origin=provenance.origin_of(claim.record))
-
-
-def _believed(claim: Claim) -> Claim:
-    """`claim`, if its signer is trusted with what it says.
-
-    Raises:
-        ForeignRecordError: they are not.
-    """
-    why = _why_not_believed(claim)
-    if why:
-        raise ForeignRecordError(why)
-    return claim
-
-
-def _why_not_believed(claim: Claim) -> str:
-    origin, record = claim.origin, claim.record
-    signer = one_line(origin.signer)
-    if not origin.data:
-        return f"stored by {signer}, who is not trusted; `%cascade trust '{record.producer}'` would"
-    if record.needs_code and not origin.code:
-        return untrusted_code(claim, "loading it would run code")
-    if signer and record.created > time.time() + CLOCK_SKEW:
-        return f"stored by {signer}, and dated in the future"
-    return ""
-
-
-def untrusted_code(claim: Claim, why: str) -> str:
-    """Why one who is trusted with data alone is not served what goes further, and what would."""
-    return (
-        f"stored by {one_line(claim.origin.signer)}, who is trusted with data only, and {why}; "
-        f"`%cascade trust --code '{claim.record.producer}'` would"
-    )
-
-
-def _warn_of_difference(record: Record, origin: Origin, there: Claim) -> None:
-    """Say so where two who are trusted claim different results of the same computation."""
-    other = there.record
-    # Code has no one encoding, and other files give other results.
-    if other.needs_code or record.needs_code or other.reads != record.reads:
-        return
-    if record.result == other.result or not origin.data or origin.signer == there.origin.signer:
-        return
-    mine, theirs = _possessive(origin), _possessive(there.origin)
-    warn_once(
-        f"{one_line(record.name, 60)} has two results: {record.result} is {mine}, {other.result} "
-        f"is {theirs}; {theirs if origin.signer else mine} stays",
-        ("two results", record.key),
-    )
-
-
-def _possessive(origin: Origin) -> str:
-    return f"that of {one_line(origin.signer)}" if origin.signer else "yours"
-
-
-def entry_of(record: Record) -> Entry:
-    """What people see of a record."""
-    return Entry(
-        key=record.key,
-        cid=record.result,
-        record_cid=dag_cbor_cid(record.to_bytes()),
-        kind=record.kind,
-        name=record.name,
-        created=record.created,
-        ttl=record.ttl,
-        seconds=record.seconds,
-        size=record.size,
-        needs_code=record.needs_code,
-        outputs=record.outputs,
-        producer=record.producer,
-    )
 
 
 async def sized(size: int, function: Callable[..., T], *args: Any) -> T:
@@ -335,48 +359,3 @@ async def sized(size: int, function: Callable[..., T], *args: Any) -> T:
     if size <= INLINE_BYTES:
         return function(*args)
     return await in_thread(function, *args)
-
-
-class _Near:
-    """A bounded table of what was found in the store, emptied when the store changes."""
-
-    def __init__(self, store: Versions) -> None:
-        self.version = store.version
-        self._version: Hashable | None = None
-        self._items: OrderedDict[str, Any] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, name: str, version: Hashable | None, default: Any = None) -> Any:
-        """What was found under `name` in the store as it is now."""
-        if version is None or version != self._version:
-            return default
-        return self._items.get(name, default)
-
-    def put(self, name: str, version: Hashable | None, item: Any) -> None:
-        """Keep what was found under `name` when the store had that version."""
-        if version is None:
-            return
-        with self._lock:
-            if version != self._version:
-                self._items = OrderedDict()
-                self._version = version
-            self._items[name] = item
-            if len(self._items) > _NEAR_ITEMS:
-                self._items.popitem(last=False)
-
-
-class _Recent(Generic[T]):
-    """A bounded table of what can never become wrong."""
-
-    def __init__(self) -> None:
-        self._items: OrderedDict[Hashable, T] = OrderedDict()
-
-    def get(self, name: Hashable, default: Any = None) -> Any:
-        """What is known under `name`."""
-        return self._items.get(name, default)
-
-    def put(self, name: Hashable, item: T) -> None:
-        """Keep `item`, in place of the oldest where there are many."""
-        self._items[name] = item
-        if len(self._items) > _NEAR_ITEMS:
-            self._items.popitem(last=False)

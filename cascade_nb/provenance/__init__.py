@@ -9,11 +9,11 @@ from cascade_nb.provenance.judging import (
     seal,
     seal_imported,
 )
-from cascade_nb.provenance.keys import whoami
+from cascade_nb.provenance.keys import own_keys, whoami
 from cascade_nb.provenance.public_keys import fingerprint_of
 from cascade_nb.provenance.secret import unseal
 from cascade_nb.provenance.signing import DetachedSignature, detached, sign_record
-from cascade_nb.provenance.trusting import distrust, trust
+from cascade_nb.provenance.trusting import distrust, trust, trusted
 
 __all__ = [
     "DetachedSignature",
@@ -25,10 +25,12 @@ __all__ = [
     "judge",
     "judge_record",
     "origin_of",
+    "own_keys",
     "seal",
     "seal_imported",
     "sign_record",
     "trust",
+    "trusted",
     "unseal",
     "whoami",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -73,21 +74,26 @@ def signing_key() -> SigningKey:
     return held[1]
 
 
-def is_own(public: str) -> bool:
-    """Whether `public` is a key of this user's: the one that signs, or the one that we made.
+def own_keys() -> list[str]:
+    """This user's public keys: the one that signs, and the one that we made.
 
     Makes none: somebody who has never stored anything has no key.
     """
+    keys: list[str] = []
     if _chosen_path() is not None:
-        try:
-            if signing_key().public == public:
-                return True
-        except ConfigurationError:
-            pass  # What cannot sign has signed nothing.
+        # What cannot sign has signed nothing.
+        with suppress(ConfigurationError):
+            keys.append(signing_key().public)
     try:
-        return _own_public() == public
+        made = _own_public()
     except StrongboxError:
-        return False
+        made = None
+    return keys if made is None or made in keys else [*keys, made]
+
+
+def is_own(public: str) -> bool:
+    """Whether `public` is a key of this user's."""
+    return public in own_keys()
 
 
 # The file that `use` was told of.

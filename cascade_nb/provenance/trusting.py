@@ -70,6 +70,11 @@ def distrust(key: str | os.PathLike[str]) -> list[str]:
     return [_called(name, line) for line, name in removed.items()]
 
 
+def trusted() -> list[str]:
+    """The keys of all others who are trusted, with data at least, right now."""
+    return [line for line, standing in signers().items() if standing.data and not is_own(line)]
+
+
 def _called(name: str, line: str) -> str:
     digest = fingerprint_of(line)
     return f"{name} ({digest})" if name and name != digest else digest
