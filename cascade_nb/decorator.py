@@ -20,7 +20,7 @@ from cascade_nb.binding import binder_of, parameters_of
 from cascade_nb.calls import Call, calls_in, settle, with_values
 from cascade_nb.errors import ConfigurationError, FingerprintError
 from cascade_nb.execution import Engine, Run, running_engine
-from cascade_nb.fingerprint.keys import code_digest, reads_digest
+from cascade_nb.fingerprint.keys import Memo, code_digest, reads_digest
 from cascade_nb.loop import here, on_loop, run_sync
 from cascade_nb.policies.adapted import as_task_policy
 from cascade_nb.policies.task_keys import key_of
@@ -94,6 +94,7 @@ class Cached(Generic[P, T]):
         self._own_engine = engine
         self._bind = binder_of(function)
         self._self: tuple[Any, ...] = ()
+        self._memo = Memo()
         # The code object that the task's id was made for: code never changes, functions may.
         self._identity: tuple[Any, str] = (None, "")
 
@@ -219,6 +220,7 @@ class Cached(Generic[P, T]):
             call=functools.partial(function, *args, **kwargs),
             asynchronous=self._asynchronous,
             options=replace(self._options, refresh=True) if refresh else self._options,
+            memo=self._memo,
         )
 
     def _task_id(self) -> str:

@@ -81,7 +81,8 @@ class Task:
 
     `id` is the qualified name and a digest of the code; `inputs` are the bound arguments, or the
     names that a cell reads with their values; `subject` is the function, or the notebook's cell;
-    `call` runs the body and gives its value, or a coroutine of it where `asynchronous` says so.
+    `call` runs the body and gives its value, or a coroutine of it where `asynchronous` says so;
+    `memo` is what is known of earlier keys of the subject.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Task:
     call: Callable[[], Any]
     asynchronous: bool = False
     options: Options = field(default_factory=Options)
+    memo: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))

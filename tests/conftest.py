@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cascade_nb import errors
+from tests.recalled import check_recalled_keys
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,12 @@ def fresh_session(own_home: Path) -> Iterator[None]:
     _reset_config()
     yield
     _reset_config()
+
+
+@pytest.fixture(autouse=True)
+def recalled_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered of a key is what a walk would find."""
+    check_recalled_keys(monkeypatch)
 
 
 def _reset_config() -> None:

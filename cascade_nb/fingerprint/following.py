@@ -15,11 +15,12 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from cascade_nb.fingerprint import classes, origin, patches
 from cascade_nb.fingerprint.code import CodeFacts, Root, facts_of
+from cascade_nb.fingerprint.looks import MISSING, Look, Looks, are_same
 from cascade_nb.fingerprint.origin import Owner
 from cascade_nb.fingerprint.ownership import (
     FOLLOWED_KINDS,
@@ -36,7 +37,6 @@ from cascade_nb.fingerprint.ownership import (
 from cascade_nb.fingerprint.patches import Patch
 from cascade_nb.fingerprint.scopes import CallForm, Use
 
-_MISSING: Any = object()
 _BUILTINS = frozenset(vars(builtins))
 # Builtins that tell more than what they are given.
 _ASKING = frozenset({"input", "id", "hash", "object"})
@@ -51,7 +51,7 @@ class Reached(NamedTuple):
     now), "name" (installed code; the value is its dotted name), "distribution" (the value is
     its version), "environment" (the value is a str, or None). `place` tells where the thing lies,
     equal for two names of one variable; None where that does not matter. `defaults` are those of an
-    installed function, which can be changed in place.
+    installed function, which can be changed in place. A value is found again by `look`.
     """
 
     label: str
@@ -61,6 +61,7 @@ class Reached(NamedTuple):
     line: int = 0
     call: CallForm = CallForm.OTHER
     defaults: str = ""
+    look: Look | None = None
 
 
 class reading:  # noqa: N801 - a context manager, and quicker than one made of a generator
@@ -129,7 +130,7 @@ def defaults_of(value: Any) -> str:
         return ""
     known = _defaults.get(id(value))
     keywords = value.__kwdefaults__
-    if known is not None and known[1] is value.__defaults__ and _are(known[2], keywords):
+    if known is not None and known[1] is value.__defaults__ and are_same(known[2], keywords):
         return known[3]
     items = [*enumerate(value.__defaults__ or ()), *sorted((keywords or {}).items())]
     shown = " ".join(
@@ -140,18 +141,12 @@ def defaults_of(value: Any) -> str:
     return f" {shown}"
 
 
-def _are(known: dict[str, Any] | None, now: dict[str, Any] | None) -> bool:
-    """Whether both hold the very same values."""
-    if not known or not now:
-        return not known and not now
-    return known.keys() == now.keys() and all(now[name] is item for name, item in known.items())
-
-
 class Found:
-    """Collects what is reached, in order."""
+    """Collects what is reached, in order, and notes in `looks` where it was looked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, looks: Looks | None = None) -> None:
         self.items: list[Reached] = []
+        self._looks = Looks() if looks is None else looks
         self._reading = _reading.get()
         self._documented = self._reading is not None and self._reading.documents
 
@@ -164,6 +159,7 @@ class Found:
 
     def function(self, function: FunctionType) -> None:
         """A wrapper that installed code has made: what it holds may be the user's."""
+        self._looks.function(function)
         if owner_of_function(function) is Owner.CASCADE:
             self.wrapper(function)
             return
@@ -176,6 +172,9 @@ class Found:
 
     def users_function(self, function: FunctionType, facts: CodeFacts) -> None:
         """A function of the user's."""
+        self._looks.function(function)
+        if function.__code__.co_filename.startswith("<"):
+            self._look_up(function.__globals__, "__name__")  # It tells whose the function is.
         self.names(function.__globals__, facts.roots)
         if facts.imports:
             self.imports(function.__globals__, facts.imports)
@@ -202,7 +201,13 @@ class Found:
         if isinstance(value, FunctionType):
             self.items.append(Reached(f"helper {label}", "helper", value))
         else:
-            self.thing(label, value, "attribute", None, Use(label))
+            self.thing(label, value, "attribute", None, Use(label), _fixed(value))
+
+    def _look_up(self, namespace: Mapping[str, Any], name: str) -> Any:
+        """What has a name in a namespace now, and is no value."""
+        thing = namespace.get(name, MISSING)
+        self._looks.thing((namespace.get, name), thing)
+        return thing
 
     def _carried(self, function: FunctionType, frees: Sequence[Root]) -> None:
         if function.__closure__:
@@ -218,52 +223,80 @@ class Found:
         place = id(namespace)
         for root in roots:
             name = root.name
-            value = namespace.get(name, _MISSING)
-            if value is _MISSING:
+            look = (namespace.get, name)
+            value = namespace.get(name, MISSING)
+            if value is MISSING:
+                self._looks.thing(look, MISSING)
                 self._builtin(namespace, root)
             elif type(value) in _SCALARS:
-                self.items.append(Reached(f"global {name}", "global", value, (place, name)))
+                self._value("global", name, value, (place, name), 0, look)
             elif type(value) is FunctionType and users_facts(value) is not None:
                 # The commonest by far, and dotted names make no difference to it.
+                self._looks.thing(look, value)
                 self._helper(name, value, root.uses[0].line)
             else:
-                self._root(root, value, "global", (place, name))
+                self._root(root, value, "global", (place, name), look)
 
-    def _root(self, root: Root, value: Any, kind: str, place: tuple[Any, ...]) -> None:
+    def _root(self, root: Root, value: Any, kind: str, place: tuple[Any, ...], look: Look) -> None:
         if isinstance(value, ModuleType):
+            self._looks.thing(look, value)
             for use in root.uses:
                 self.through_module(value, use)
         else:
             uses = root.uses
-            self.thing(root.name, value, kind, place, uses[0])
+            self.thing(root.name, value, kind, place, uses[0], look)
             for use in uses[1:]:
                 # A further dotted name is news only of what counts by name.
-                self.thing(root.name, value, kind, place, use)
+                self.thing(root.name, value, kind, place, use, look)
 
     def _builtin(self, namespace: Mapping[str, Any], root: Root) -> None:
-        own = namespace.get("__builtins__", builtins)
-        table = own if isinstance(own, dict) else vars(own)
-        value = table.get(root.name, _MISSING)
-        if value is _MISSING:
+        own = self._look_up(namespace, "__builtins__")
+        table = own if isinstance(own, dict) else vars(builtins if own is MISSING else own)
+        value = self._look_up(table, root.name)
+        look = (table.get, root.name)
+        if value is MISSING:
             self.items.append(Reached(f"absent {root.name}", "absent", None))
         elif isinstance(value, FunctionType) or is_followed(value):
-            self._root(root, value, "global", (id(table), root.name))
+            self._root(root, value, "global", (id(table), root.name), look)
         elif root.name in _ASKING:
             for use in root.uses:
                 if use.call is not CallForm.HARMLESS and (use.attributes or value is not object):
                     known = ".".join(("builtins", root.name, *use.attributes))
                     self.items.append(Reached(root.name, "name", known, None, use.line, use.call))
         elif root.name not in _BUILTINS:
-            self._root(root, value, "global", (id(table), root.name))
+            self._root(root, value, "global", (id(table), root.name), look)
         # What Python itself puts there is covered by the version of Python.
 
     def thing(
-        self, name: str, value: Any, kind: str, place: tuple[Any, ...] | None, use: Use
+        self,
+        name: str,
+        value: Any,
+        kind: str,
+        place: tuple[Any, ...] | None,
+        use: Use,
+        look: Look | None = None,
     ) -> None:
         """Something that has the given name: code to follow, installed code, or a value."""
-        if type(value) in _SCALARS:
-            self.items.append(Reached(f"{kind} {name}", kind, value, place, use.line))
-        elif isinstance(value, FunctionType):
+        if type(value) in _SCALARS or not self._is_taken_as_code(name, value, use):
+            self._value(kind, name, value, place, use.line, look)
+        else:
+            self._looks.thing(look, value)
+
+    def _value(
+        self,
+        kind: str,
+        name: str,
+        value: Any,
+        place: tuple[Any, ...] | None,
+        line: int,
+        look: Look | None,
+    ) -> None:
+        plain = classes.plain_annotation(value) if classes.is_typing(value) else value
+        self.items.append(Reached(f"{kind} {name}", kind, plain, place, line, look=look))
+
+    def _is_taken_as_code(self, name: str, value: Any, use: Use) -> bool:
+        """Take in what counts as code; whether `value` does."""
+        if isinstance(value, FunctionType):
             if users_facts(value) is not None or is_followed(value):
                 self._helper(name, value, use.line)
             else:
@@ -290,8 +323,8 @@ class Found:
             known = "os.environ" if name.rpartition(".")[2] == "environ" else "os.environ renamed"
             self.items.append(Reached(f"name {name}", "name", known, None, use.line))
         else:
-            plain = classes.plain_annotation(value) if classes.is_typing(value) else value
-            self.items.append(Reached(f"{kind} {name}", kind, plain, place, use.line))
+            return False
+        return True
 
     def _helper(self, name: str, function: FunctionType, line: int) -> None:
         label = f"helper {code_name(function) or name}"
@@ -306,6 +339,8 @@ class Found:
             known = f"{known}.{attribute}"
         if known == "os.getenv" and name.rpartition(".")[2] != "getenv":
             known = "os.getenv renamed"
+        if isinstance(value, FunctionType):
+            self._looks.function(value)
         defaults = defaults_of(value)
         self.items.append(
             Reached(f"name {name}", "name", known, None, use.line, use.call, defaults)
@@ -327,45 +362,58 @@ class Found:
         attributes = use.attributes
         value: Any = module
         owner, index = module, 0
+        look: Look | None = None
         while index < len(attributes):
             owner = value
-            value = vars(owner).get(attributes[index], _MISSING)
-            if attributes[index] == "__dict__":
-                value = owner
-            elif value is _MISSING:
-                value = sys.modules.get(f"{owner.__name__}.{attributes[index]}", _MISSING)
+            attribute = attributes[index]
+            look = vars(owner).get, attribute
+            value = vars(owner).get(attribute, MISSING)
             index += 1
+            if attribute == "__dict__":
+                value = owner
+                continue
+            if value is MISSING:
+                self._looks.thing(look, MISSING)
+                look = sys.modules.get, f"{owner.__name__}.{attribute}"
+                value = sys.modules.get(look[1], MISSING)
             if not isinstance(value, ModuleType):
                 break
+            self._looks.thing(look, value)
         else:
             self._whole_module(value, use, display or use.root)
             return
         name = ".".join((display or use.root, *attributes[:index]))
         rest = Use(use.root, attributes[index:], use.line, call=use.call)
-        attribute = attributes[index - 1]
+        place = (id(vars(owner)), attribute)
         if origin.owner_of_loaded(owner) is Owner.USER:
-            if value is not _MISSING:
-                self.thing(name, value, "global", (id(vars(owner)), attribute), rest)
-            elif isinstance(vars(owner).get("__getattr__"), FunctionType):
-                hook = vars(owner)["__getattr__"]
+            if value is not MISSING:
+                self.thing(name, value, "global", place, rest, look)
+                return
+            self._looks.thing(look, MISSING)
+            hook = self._look_up(vars(owner), "__getattr__")
+            if isinstance(hook, FunctionType):
                 self.items.append(Reached(f"helper {code_name(hook)}", "helper", hook))
             else:
                 self.items.append(Reached(f"absent {name}", "absent", None))
             return
+        if isinstance(value, FunctionType):
+            self._looks.function(value)
         if self._is_patched(value):
-            self.thing(name, value, "global", (id(vars(owner)), attribute), rest)
+            self.thing(name, value, "global", place, rest, look)
             return
         self.installed(owner.__name__)
         if type(value) in _SCALARS and not use.imported:
             # Settings and constants, which anyone may have set. What code imports by itself may
             # not be loaded at its first call, and must not look changed after it.
-            self.items.append(Reached(f"global {name}", "global", value, None, use.line))
+            self._value("global", name, value, None, use.line, look)
             return
+        self._looks.thing(look, value)
         known = ".".join((owner.__name__, *attributes[index - 1 :]))
         # What a lazy module has not loaded yet counts by the same name before and after.
         label = f"name {'.'.join((display or use.root, *attributes))}"
         # Nor are the defaults known of a function that is not loaded yet.
-        lazy = use.imported or index > 1 or "__getattr__" in vars(owner)
+        hook = self._look_up(vars(owner), "__getattr__")
+        lazy = use.imported or index > 1 or hook is not MISSING
         defaults = "" if lazy else defaults_of(value)
         self.items.append(Reached(label, "name", known, None, use.line, use.call, defaults))
 
@@ -398,7 +446,8 @@ class Found:
         for use in imports:
             name = use.root
             if use.level:
-                package = namespace.get("__package__") or namespace.get("__name__", "")
+                package, own = (self._look_up(namespace, n) for n in ("__package__", "__name__"))
+                package = next((n for n in (package, own) if n and n is not MISSING), "")
                 try:
                     name = importlib.util.resolve_name("." * use.level + use.root, package)
                 except ImportError:
@@ -408,7 +457,9 @@ class Found:
 
     def _imported(self, name: str, use: Use) -> None:
         module = sys.modules.get(name)
+        look = sys.modules.get, name
         if module is None and origin.owner_of_module(name) is not Owner.USER:
+            self._looks.thing(look, MISSING)
             self.installed(name)
             known = ".".join((name, *use.attributes))
             label = f"name {use.text}"
@@ -417,24 +468,29 @@ class Found:
         if module is None:
             module = _import(name)
         if module is None:
+            self._looks.whole = False  # It is to be tried again.
             self.items.append(Reached(f"absent {use.text}", "absent", None))
             return
+        self._looks.thing(look, module)
         if use.attributes and use.attributes[0] not in vars(module):
-            _import(f"{name}.{use.attributes[0]}")
+            self._looks.whole &= _import(f"{name}.{use.attributes[0]}") is not None
         self.through_module(module, use, display=name)
 
     def environment(self, names: Sequence[str]) -> None:
         """Environment variables that are read under literal names."""
         for name in names:
-            self.items.append(Reached(name, "environment", os.environ.get(name)))
+            value = os.environ.get(name)
+            self._looks.environment(name, value)
+            self.items.append(Reached(name, "environment", value))
 
-    def _cell(self, root: Root, cell: Any) -> None:
-        try:
-            value = cell.cell_contents
-        except ValueError:
+    def _cell(self, root: Root, cell: CellType) -> None:
+        look = functools.partial(_contents, cell), root.name
+        value = _contents(cell, root.name, MISSING)
+        if value is MISSING:
+            self._looks.thing(look, MISSING)
             self.items.append(Reached(f"absent {root.name}", "absent", None))
-            return
-        self._root(root, value, "closure", (id(cell), root.name))
+        else:
+            self._root(root, value, "closure", (id(cell), root.name), look)
 
     def _defaults(self, function: FunctionType) -> None:
         code = function.__code__
@@ -442,21 +498,25 @@ class Found:
         names = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
         pairs = [*zip(names, defaults, strict=True), *(function.__kwdefaults__ or {}).items()]
         for name, value in pairs:
-            self.thing(name, value, "default", (id(function), name), Use(name))
+            place = (id(function), name)
+            self.thing(name, value, "default", place, Use(name), _fixed(value))
 
     def _attributes(self, function: FunctionType) -> None:
         attributes = vars(function)
         wrapped = attributes.get("__wrapped__")
         if wrapped is not None:
-            self.thing("__wrapped__", wrapped, "attribute", None, Use("__wrapped__"))
+            look = (attributes.get, "__wrapped__")
+            self.thing("__wrapped__", wrapped, "attribute", None, Use("__wrapped__"), look)
         for name in sorted(attributes):
             if not (name.startswith("__") and name.endswith("__")):
                 shown = f"{code_name(function)}.{name}"
                 place = (id(attributes), name)
-                self.thing(shown, attributes[name], "attribute", place, Use(name))
+                look = (attributes.get, name)
+                self.thing(shown, attributes[name], "attribute", place, Use(name), look)
 
     def _documents(self, obj: Any, name: str) -> None:
         """Docstring and annotations, where something asks about such."""
+        self._looks.whole = False
         self.items.append(Reached(f"attribute {name}.__doc__", "attribute", classes.documents(obj)))
 
     def _registry(self, function: Any) -> None:
@@ -470,27 +530,40 @@ class Found:
     def class_(self, cls: type) -> None:
         """A class of the user's: its bases, its metaclass and its members."""
         shown = cls.__qualname__.replace("<locals>.", "")
+        self._looks.class_(cls)
         self._compiled(cls.__module__)
         for base in cls.__bases__:
             if base is not object:
-                self.thing(f"{shown}.{base.__name__}", base, "attribute", None, Use(""))
+                label = f"{shown}.{base.__name__}"
+                self.thing(label, base, "attribute", None, Use(""), _fixed(base))
         if type(cls) is not type:
             self.thing(f"{shown} metaclass", type(cls), "attribute", None, Use(""))
         if self._documented:
             self._documents(cls, shown)
+        own, counted = cls.__dict__, set()
         for name, value in classes.members(cls):
+            counted.add(name)
             place = (id(cls), name)
-            self.thing(f"{shown}.{name}", value, "attribute", place, Use(name))
+            if name == "__annotations__":
+                self._looks.names(own[name])
+                look: Look | None = _fixed(value)
+            else:
+                look = (own.get, name) if own.get(name, MISSING) is value else None
+            self.thing(f"{shown}.{name}", value, "attribute", place, Use(name), look)
+        for name in own.keys() - counted:
+            self._look_up(own, name)
 
     def module(self, module: ModuleType) -> None:
         """All that a module of the user's holds: something uses it under computed names."""
         if self._documented:
             self._documents(module, module.__name__)
-        for name, value in sorted(vars(module).items()):
+        space = vars(module)
+        self._looks.size(space)
+        for name, value in sorted(space.items()):
             if name.startswith("__") and name.endswith("__"):
                 continue
             shown = f"{module.__name__}.{name}"
-            self.thing(shown, value, "global", (id(vars(module)), name), Use(name))
+            self.thing(shown, value, "global", (id(space), name), Use(name), (space.get, name))
 
     def wrapper(self, obj: Any) -> None:
         """What functools, the builtin decorators and ourselves make of functions."""
@@ -498,7 +571,24 @@ class Found:
             if isinstance(value, ModuleType):
                 self._whole_module(value, Use(name), name)
             else:
-                self.thing(name, value, "attribute", (id(obj), name), Use(name))
+                look = functools.partial(_part, obj), name
+                self.thing(name, value, "attribute", (id(obj), name), Use(name), look)
+
+
+def _fixed(value: Any) -> Look:
+    """The look at what cannot be another while that stands to which it belongs."""
+    return {"": value}.get, ""
+
+
+def _contents(cell: CellType, name: str, default: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return default
+
+
+def _part(wrapper: Any, name: str, default: Any) -> Any:
+    return dict(inside(wrapper)).get(name, default)
 
 
 def _import(name: str) -> ModuleType | None:

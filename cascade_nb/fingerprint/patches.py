@@ -168,6 +168,7 @@ _packages: dict[str, _Package] = {}
 _modules: dict[str, dict[str, ModuleType]] = {}
 _modules_known = 0
 _by_name: dict[str, list[Patch]] = {}
+_changes = 0
 
 
 def find(packages: Collection[str], names: Collection[str], *, thorough: bool = False) -> bool:
@@ -178,10 +179,12 @@ def find(packages: Collection[str], names: Collection[str], *, thorough: bool = 
         names: the attributes that the code at hand uses.
         thorough: whether to look at every attribute.
     """
+    global _changes
     changed = False
     for package in _with_imports(packages):
         changed |= package.look(names, thorough=thorough)
     if changed:
+        _changes += 1
         _by_name.clear()
         for package in _packages.values():
             for found in package.patches.values():
@@ -208,6 +211,11 @@ def of_packages(packages: Collection[str]) -> list[Patch]:
         for patch in found.values()
         if patch.is_used_inside
     )
+
+
+def known_by_now() -> tuple[int, int]:
+    """What `of_names` and `of_packages` give depends on: equal as long as they give the same."""
+    return _changes, len(sys.modules)
 
 
 def imported_by(packages: Collection[str]) -> frozenset[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from cascade_nb.fingerprint import classes, patches
 from cascade_nb.fingerprint.code import Root
 from cascade_nb.fingerprint.following import Found, Reached, reading, users_facts
+from cascade_nb.fingerprint.looks import Looks
 from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.ownership import (
     is_cached,
@@ -60,9 +61,9 @@ def own_digest(obj: Any) -> str:
     return own_digest(type(obj))
 
 
-def reached_by(obj: Any) -> list[Reached]:
+def reached_by(obj: Any, looks: Looks | None = None) -> list[Reached]:
     """What a function, class, method, module or wrapper can reach, one level deep."""
-    found = Found()
+    found = Found(looks)
     facts = users_facts(obj) if type(obj) is FunctionType else None
     if facts is not None:
         found.users_function(obj, facts)
@@ -102,9 +103,9 @@ def reached_in(
     return found.kept()
 
 
-def reached_inside(packages: Collection[str]) -> list[Reached]:
+def reached_inside(packages: Collection[str], looks: Looks | None = None) -> list[Reached]:
     """What the code of installed packages can reach of the user's, who has put it there."""
-    found = Found()
+    found = Found(looks)
     for patch in patches.of_packages(packages):
         found.patch(patch)
     return found.kept()

@@ -33,6 +33,7 @@ def key_of(task: Task, *, budget: int | None = None) -> Key:
             version=options.version,
             reads=options.reads,
             budget=budget,
+            memo=task.memo,
         )
     cell = task.subject
     return keys.cell_key(

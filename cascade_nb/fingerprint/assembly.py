@@ -1,0 +1,338 @@
+"""A key in the making: what code leads to, found level by level, and the values that lie there.
+
+What was found once can be taken up again, since it holds no values: these are looked up where they
+are now and hashed anew.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import BuiltinFunctionType, CodeType, FunctionType
+from typing import Any
+
+from cascade_nb.errors import FingerprintError
+from cascade_nb.fingerprint import origin, previews, risks, settings
+from cascade_nb.fingerprint.looks import Looks
+from cascade_nb.fingerprint.normal import digest, text
+from cascade_nb.fingerprint.reach import (
+    Reached,
+    is_code,
+    own_digest,
+    reached_by,
+    reached_inside,
+    risks_of,
+)
+from cascade_nb.fingerprint.risks import Risk
+from cascade_nb.fingerprint.small import small_fingerprint
+from cascade_nb.fingerprint.texts import texts_of
+from cascade_nb.fingerprint.values import Walked, sharing, walk
+
+_CODE_KINDS = frozenset({"helper", "class", "module"})
+SETTINGS = "settings of "
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a walk over code has found, apart from values.
+
+    `parts` are digests by label, `versions` the texts behind some of them, `bindings` what each
+    name in each piece of code means, `queue` the code itself. `draws` are the risks of drawing from
+    each random generator, which are none where it is among the `seeded`.
+    """
+
+    parts: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
+    bindings: list[str] = field(default_factory=list)
+    queue: list[tuple[str, Any]] = field(default_factory=list)
+    packages: set[str] = field(default_factory=set)
+    risks: list[Risk] = field(default_factory=list)
+    draws: dict[str, list[Risk]] = field(default_factory=dict)
+    seeded: set[str] = field(default_factory=set)
+    looks: Looks = field(default_factory=Looks)
+    _names: str = ""
+
+    def names(self) -> str:
+        """The digest of all bindings, to be asked for when there will be no more."""
+        self._names = self._names or digest(b"list", *map(text, self.bindings))
+        return self._names
+
+
+class Assembly:
+    """A key in the making.
+
+    Args:
+        budget: bytes that may be hashed for one value.
+        found: what an earlier walk over the same code has found; by default nothing so far.
+    """
+
+    def __init__(self, budget: int | None, found: Findings | None = None) -> None:
+        self.found = Findings() if found is None else found
+        # Of the cell, where it is one.
+        self.tree: ast.Module | None = None
+        self.namespace: Mapping[str, Any] = {}
+        self.packages = set(self.found.packages)
+        self.settled: frozenset[str] = frozenset()
+        self._budget = budget
+        self._followed = 0
+        self._labels: dict[Any, str] = {}
+        self._digests: dict[str, str] = {}
+        self._values: dict[str, Any] = {}
+        self._mutables: dict[int, list[str]] = {}
+        self._walked: list[Walked] = []
+
+    # What code leads to
+
+    def root(self, function: Any) -> None:
+        """Begin with what is called."""
+        if is_code(function):
+            self._labels[id(function)] = "code"
+            self.found.parts["code"] = own_digest(function)
+            self.found.queue.append(("code", function))
+        else:
+            # A callable of a class of one's own: its state counts, and through it its class.
+            self.found.looks.whole = False
+            self.value("code", function)
+
+    def follow(self) -> None:
+        """Take in all that what is queued can reach."""
+        found = self.found
+        while self._followed < len(found.queue):
+            label, code = found.queue[self._followed]
+            self._followed += 1
+            found.risks += risks_of(code)
+            for item in reached_by(code, found.looks):
+                self.take(label, item)
+
+    def take_patches(self) -> bool:
+        """Take in what the user has put into the packages met so far; whether it was anything."""
+        known = len(self.found.queue), len(self._values), len(self.packages)
+        for item in reached_inside(self.packages, self.found.looks):
+            self.take("packages", item)
+        self.follow()
+        return known != (len(self.found.queue), len(self._values), len(self.packages))
+
+    def take(self, source: str, item: Reached) -> None:
+        """Take in one thing that the code labelled `source` reaches."""
+        kind, found = item.kind, self.found
+        if kind in _CODE_KINDS:
+            target = self._labels.get(id(item.value))
+            if target is None:
+                target = self._free(item.label, item.value)
+                self._labels[id(item.value)] = target
+                found.parts[target] = own_digest(item.value)
+                found.queue.append((target, item.value))
+        elif kind == "name":
+            target = item.value
+            self._package(target.partition(".")[0])
+            self._name(item)
+            target += item.defaults
+        elif kind == "distribution":
+            for package in origin.packages_of(item.label):
+                self._package(package)
+            found.parts[f"distribution {item.label}"] = text_digest(item.value)
+            found.versions[f"distribution {item.label}"] = item.value
+            return
+        elif kind == "environment":
+            target = f"environment {item.label}"
+            present = "absent" if item.value is None else f"present {item.value}"
+            found.parts[target] = text_digest(present)
+            found.versions[target] = item.value
+        elif kind == "absent":
+            target = item.label
+            found.parts[target] = text_digest("absent")
+        else:
+            known = None if item.place is None else self._labels.get(item.place)
+            target = known or self._free(item.label, item.value)
+            if known is None:
+                if item.place is not None:
+                    self._labels[item.place] = target
+                found.looks.value(target, item.look, item.value)
+                self.value(target, item.value)
+        self.bind(source, item.label, target)
+
+    def bind(self, source: str, name: str, target: str) -> None:
+        """Note what a name in the code labelled `source` means."""
+        self.found.bindings += (source, name, target)
+
+    def _package(self, name: str) -> None:
+        self.found.packages.add(name)
+        self.packages.add(name)
+
+    def _name(self, item: Reached) -> None:
+        name = item.value
+        seeds = risks.SEEDS.get(name)
+        if seeds is not None:
+            self.found.seeded.add(seeds)
+        message = risks.of_name(name, call=item.call)
+        if message is not None:
+            risk = Risk(line=item.line, name=name, message=message)
+            generator = risks.generator_of(name)
+            if generator is None:
+                self.found.risks.append(risk)
+            else:
+                self.found.draws.setdefault(generator, []).append(risk)
+
+    def _free(self, label: str, value: Any) -> str:
+        """A label that no part has yet: qualified by the module where two would clash."""
+        if not self._is_part(label):
+            return label
+        module = getattr(value, "__module__", None)
+        kind, _, name = label.partition(" ")
+        if isinstance(module, str):
+            label = f"{kind} {module}.{name}"
+        number, free = 1, label
+        while self._is_part(free):
+            number += 1
+            free = f"{label} ({number})"
+        return free
+
+    def _is_part(self, label: str) -> bool:
+        return label in self.found.parts or label in self._digests
+
+    # Values
+
+    def value(self, label: str, value: Any) -> None:
+        """Take in a value as the part `label`.
+
+        Raises:
+            FingerprintError: it has no fingerprint.
+            BudgetExceeded: it is larger than the budget.
+        """
+        known = small_fingerprint(value)
+        if known is not None:
+            self._digests[label] = known
+            self._values[label] = value
+            if type(value) is list:
+                self._mutables.setdefault(id(value), []).append(label)
+            return
+        try:
+            walked = walk(value, path=label, budget=self._budget)
+        except FingerprintError as error:
+            raise _explained(error, label, value) from error
+        self._digests[label] = walked.digest
+        self.packages |= walked.packages
+        self._values[label] = value
+        if walked.distributions:
+            for name in walked.distributions:
+                version = origin.version_of(name)
+                self._digests[f"distribution {name}"] = text_digest(version)
+                self._values[f"distribution {name}"] = version
+        # Kept until the key is made: an address must not be taken by another object meanwhile.
+        self._walked.append(walked)
+        for mutable in walked.mutables:
+            self._mutables.setdefault(id(mutable), []).append(label)
+
+    def take_settings(self) -> None:
+        """Take in the settings of the libraries met that are not the defaults."""
+        found: dict[str, dict[str, Any]] = {}
+        concerned = settings.concerning(self.packages)
+        for each in concerned:
+            if changed := each.changed():
+                found.setdefault(each.package, {}).update(changed)
+        for package, changed in found.items():
+            self.value(f"{SETTINGS}{package}", changed)
+        self.settled = frozenset(each.package for each in concerned)
+
+    # What comes of it
+
+    def parts(self) -> dict[str, str]:
+        """The parts of the key by label."""
+        parts = self.found.parts | self._digests
+        parts["names"] = self.found.names()
+        labels = _that_share(self._mutables.values())
+        if labels:
+            how = sharing({label: self._values[label] for label in labels})
+            if how is not None:
+                parts["sharing"] = how
+        parts["python"] = _PYTHON
+        return parts
+
+    def risks(self) -> Iterator[Risk]:
+        """What no key can see, less what lies in packages that are not reached."""
+        found = list(self.found.risks)
+        for generator, draws in self.found.draws.items():
+            if generator not in self.found.seeded:
+                found += draws
+        named = {(risk.line, risk.message) for risk in found if not risk.package}
+        for risk in found:
+            # One of a package is left out where the same is known under another name.
+            known = (risk.line, risk.message) in named
+            if not risk.package or (risk.package in self.packages and not known):
+                yield risk
+
+    def previews(self) -> Mapping[str, str]:
+        """Short texts of the values, by label."""
+        return previews.of_values(self._all_values())
+
+    def texts(self) -> tuple[str, ...]:
+        """The texts in code and values that may be paths of files."""
+        readers = _readers_in(self.found.queue, self.namespace)
+        codes = _codes_in(self.found.queue)
+        return texts_of(codes, self._all_values(), self.tree, readers=readers)
+
+    def _all_values(self) -> dict[str, Any]:
+        return self.found.versions | self._values
+
+
+def _that_share(places: Iterable[list[str]]) -> set[str]:
+    """The labels of parts that have an object in common, a function's own defaults not counted.
+
+    A call with its default left out and one that gives an equal value share a key.
+    """
+    sharing_labels: set[str] = set()
+    for labels in places:
+        if len(labels) > 1:
+            found = set(labels)
+            found -= {f"default {label.removeprefix('argument ')}" for label in labels}
+            if len(found) > 1:
+                sharing_labels |= found
+    return sharing_labels
+
+
+def _explained(error: FingerprintError, label: str, value: Any) -> FingerprintError:
+    kind, _, name = label.partition(" ")
+    root = name.partition(".")[0] if kind in ("global", "closure") else name
+    ignorable = kind in ("argument", "global", "closure", "default")
+    message = str(error)
+    if ignorable and "ignore=" not in message:
+        message = f"{message}; leave it out with ignore=[{root!r}]"
+    return FingerprintError(message, path=error.path, ignore=root if ignorable else None)
+
+
+def _codes_in(queue: Sequence[tuple[str, Any]]) -> Iterator[CodeType]:
+    for _, code in queue:
+        if isinstance(code, FunctionType):
+            yield code.__code__
+
+
+def _readers_in(queue: Sequence[tuple[str, Any]], namespace: Mapping[str, Any]) -> set[str]:
+    """What native readers are called in the namespaces that the code uses."""
+    spaces: list[Mapping[str, Any]] = [namespace]
+    for _, code in queue:
+        if isinstance(code, FunctionType):
+            spaces.append(code.__globals__)
+            closure = zip(code.__code__.co_freevars, code.__closure__ or (), strict=True)
+            with suppress(ValueError):  # an empty cell
+                spaces.append({name: cell.cell_contents for name, cell in closure})
+    return {
+        name
+        for space in {id(space): space for space in spaces}.values()
+        for name, value in list(space.items())
+        if isinstance(value, FunctionType | BuiltinFunctionType | type)
+        and value.__name__ in risks.NATIVE_READERS
+        and risks.is_native_reader(f"{value.__module__}.{value.__name__}")
+    }
+
+
+@lru_cache(maxsize=4096)
+def text_digest(value: str) -> str:
+    """The digest of a text that is a part by itself."""
+    return digest(b"text", text(value))
+
+
+_PYTHON = text_digest(f"{sys.version_info.major}.{sys.version_info.minor}")
