@@ -254,6 +254,8 @@ class Assembly:
 
     def risks(self) -> Iterator[Risk]:
         """What no key can see, less what lies in packages that are not reached."""
+        if not self.found.risks and not self.found.draws:
+            return
         found = list(self.found.risks)
         for generator, draws in self.found.draws.items():
             if generator not in self.found.seeded:

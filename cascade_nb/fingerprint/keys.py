@@ -275,7 +275,7 @@ def key_from_parts(
     settled: frozenset[str] = frozenset(),
 ) -> Key:
     """The key made of `parts`, hex digests by label, in whatever order."""
-    joined = "".join(sorted(label + "\0" + part for label, part in parts.items()))
+    joined = "".join(sorted([f"{label}\0{part}" for label, part in parts.items()]))
     hasher = blake3(_FORMAT)
     hasher.update(joined.encode("utf-8", "surrogatepass"))
     return Key(

@@ -78,7 +78,7 @@ class Looks:
         self._environment.append((name, value))
 
     def stand(self) -> bool:
-        """Whether each look would find the same code."""
+        """Whether each look would find the same code; loops, since it is asked at every call."""
         for get, name, thing in self._things:
             if get(name, MISSING) is not thing:
                 return False
@@ -90,12 +90,19 @@ class Looks:
                 or not are_same(function.__kwdefaults__, keywords)
             ):
                 return False
-        return (
-            all(len(names) == size for names, size in self._sizes)
-            and all(are_same(now, then) for now, then in self._names)
-            and all(c.__bases__ == bases and c.__qualname__ == n for c, bases, n in self._classes)
-            and all(os.environ.get(name) == value for name, value in self._environment)
-        )
+        for names, size in self._sizes:
+            if len(names) != size:
+                return False
+        for now, then in self._names:
+            if not are_same(now, then):
+                return False
+        for cls, bases, name in self._classes:
+            if cls.__bases__ != bases or cls.__qualname__ != name:
+                return False
+        for name, value in self._environment:
+            if os.environ.get(name) != value:
+                return False
+        return True
 
     def values_now(self) -> Iterator[tuple[str, Any]]:
         """The values where they lie now, by label.

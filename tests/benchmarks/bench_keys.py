@@ -13,7 +13,7 @@ from collections.abc import Callable
 import diskcache
 
 from cascade_nb.fingerprint.cells import analyse_cell
-from cascade_nb.fingerprint.keys import cell_key, function_key
+from cascade_nb.fingerprint.keys import Memo, cell_key, function_key
 
 TABLE = list(range(10))
 RATE = 0.5
@@ -71,9 +71,13 @@ def main() -> None:
         peer = cost(lambda: memoized(3))
     cell = analyse_cell(CELL)
     namespace = {**globals(), **{f"i{n}": n for n in range(10)}}
+    of_f, of_g = Memo(), Memo()
     ours = {
-        "function with two helpers, a global list and a float": lambda: function_key(f, {"x": 3}),
-        "function that uses a class": lambda: function_key(g, {"x": 3}),
+        "function with two helpers, a global list and a float": lambda: function_key(
+            f, {"x": 3}, memo=of_f
+        ),
+        "function that uses a class": lambda: function_key(g, {"x": 3}, memo=of_g),
+        "function that is walked for anew": lambda: function_key(f, {"x": 3}),
         "cell with ten small inputs": lambda: cell_key(cell, namespace),
     }
     print(f"{'diskcache.memoize, whole hit':55}{peer:8.1f}")
