@@ -99,10 +99,8 @@ class Looks:
         for cls, bases, name in self._classes:
             if cls.__bases__ != bases or cls.__qualname__ != name:
                 return False
-        for name, value in self._environment:
-            if os.environ.get(name) != value:
-                return False
-        return True
+        environment = self._environment
+        return not environment or all(os.environ.get(name) == v for name, v in environment)
 
     def values_now(self) -> Iterator[tuple[str, Any]]:
         """The values where they lie now, by label.
