@@ -60,7 +60,12 @@ class Row:
     @property
     def trusted(self) -> bool:
         """Whether this user would be served it."""
-        return self.origin.data and (self.origin.code or not self.entry.needs_code)
+        return trusts(self.origin, self.entry)
+
+
+def trusts(origin: Origin, entry: Entry) -> bool:
+    """Whether the word of `origin` is good for a result."""
+    return origin.data and (origin.code or not entry.needs_code)
 
 
 async def list_rows(store: object, *, having: bytes = b"") -> list[Row]:
@@ -91,15 +96,19 @@ async def list_rows(store: object, *, having: bytes = b"") -> list[Row]:
     return rows
 
 
-async def served_rows(store: object) -> list[Row]:
-    """The records in `store` that this user would be served, each once, newest first.
+async def list_sides(store: object) -> tuple[list[Row], list[Row]]:
+    """The records in `store` that this user would be served, and all others, each once.
 
-    Those that are damaged, expired or of nobody whom the user trusts are left out. Raises what
-    `list_rows` raises.
+    What is damaged or expired is among neither. Raises what `list_rows` raises.
     """
-    rows = [row for row in await list_rows(store) if row.trusted]
     # An adopted record lies under its own CID, too.
-    return list({row.entry.record_cid: row for row in rows}.values())
+    rows = {row.entry.record_cid: row for row in await list_rows(store)}.values()
+    return [row for row in rows if row.trusted], [row for row in rows if not row.trusted]
+
+
+async def served_rows(store: object) -> list[Row]:
+    """The records in `store` that this user would be served, as `list_sides`, newest first."""
+    return (await list_sides(store))[0]
 
 
 async def list_entries(store: object) -> list[Entry]:

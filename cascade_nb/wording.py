@@ -11,6 +11,7 @@ from cascade_nb.tasks import Status
 from cascade_nb.units import human_seconds
 
 _SHORT_CID = 16
+_SHORT_SIGNER = 19
 
 
 def one_line(text: str, limit: int = 200) -> str:
@@ -24,6 +25,12 @@ def one_line(text: str, limit: int = 200) -> str:
 def short_cid(cid: str) -> str:
     """The head of `cid`, long enough to find it again by."""
     return cid if len(cid) <= _SHORT_CID else cid[:_SHORT_CID] + "…"
+
+
+def short_signer(signer: str) -> str:
+    """The name of a signer, ``ann (SHA256:...)``; of one without, the head of the fingerprint."""
+    name, _, digest = one_line(signer).partition(" (")
+    return name if digest or len(name) <= _SHORT_SIGNER else name[:_SHORT_SIGNER] + "…"
 
 
 def text_table(

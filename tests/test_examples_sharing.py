@@ -14,6 +14,7 @@ import pytest
 from cascade_nb.exchange import archives
 from cascade_nb.provenance import fingerprint_of
 from cascade_nb.records import Record
+from cascade_nb.wording import short_signer
 from tests.identities import Person, make_person
 from tests.notebook.kernel import Kernel, Ran
 from tests.servers.redis import redis_server
@@ -51,7 +52,7 @@ def test_sharing_by_two_people_who_have_a_parcel_in_common(tmp_path: Path) -> No
         assert kernel.value("model[-1].coef_.tolist()") == model
         assert kernel.value("[comparison, best_model]") == str([comparison, best_model])
     assert "damaged.car was not imported: a CAR is broken at byte" in ran["damaged"].stdout
-    assert ran["import"].stdout.count(f"by {fingerprint_of(ann.key)}\n") == 2
+    assert ran["import"].stdout.count(f"  {short_signer(fingerprint_of(ann.key))}  baf") == 2
     assert f"is stored as code by {fingerprint_of(ann.key)}" in ran["refused"].stdout
     assert "trusted with data and code: Ann" in ran["trust"].stdout
     assert ran["distrust"].stdout.endswith("refused again\n")

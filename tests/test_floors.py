@@ -20,7 +20,7 @@ FLOORS: dict[str, int] = {
     room: floor
     for floor, rooms in enumerate(
         (
-            "errors nesting loop records tasks protocols events units wording meter",
+            "errors nesting loop records tasks protocols events units wording meter surface",
             "fingerprint codecs content provenance files",
             "backends",
             "policies executors",

@@ -8,6 +8,7 @@ from cascade_nb.wording import (
     one_line,
     plural,
     short_cid,
+    short_signer,
     text_table,
     time_spent,
 )
@@ -91,3 +92,16 @@ def test_plurals(count, noun, text):
 def test_only_a_hit_saves_time():
     assert time_spent(Status.HIT, seconds=0.1, saved=3) == "saved 3.0 s"
     assert time_spent(Status.BYPASS, seconds=0.1, saved=0) == "took 100 ms"
+
+
+@pytest.mark.parametrize(
+    ("signer", "short"),
+    [
+        ("", ""),
+        ("SHA256:0123456789abcdef0123456789abcdef0123456789a", "SHA256:0123456789ab…"),
+        ("ann@work (SHA256:0123456789abcdef0123456789abcdef0123456789a)", "ann@work"),
+    ],
+    ids=["own", "digest", "named"],
+)
+def test_a_signer_in_short(signer, short):
+    assert short_signer(signer) == short

@@ -13,5 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `cascade` with `arguments`, by default those of the process; gives the exit code."""
     # The kernels of `cascade run` import a module of this package and have no use for click.
     from cascade_nb.cli.commands import execute
+    from cascade_nb.surface import Surface, on_surface
 
-    return execute(arguments)
+    with on_surface(Surface.SHELL):
+        return execute(arguments)

@@ -84,11 +84,11 @@ def commands(context: click.Context) -> None:
 @json_option
 def ls(store: str | None, as_json: bool) -> None:
     """List the stored results, newest first."""
-    rows = run_sync(catalog.served_rows(open_store(store)))
+    served, others = run_sync(catalog.list_sides(open_store(store)))
     if as_json:
-        print_json([catalog.as_data(row) for row in rows])
+        print_json([catalog.as_data(row) for row in served])
     else:
-        click.echo(catalog.table((row.entry for row in rows), catalog.signers_of(rows)))
+        click.echo(telling.listed(served, others))
 
 
 @commands.command()

@@ -21,8 +21,6 @@ from cascade_nb.provenance import whoami as own_key
 from cascade_nb.stores import open_store
 from cascade_nb.wording import ShortRepr, one_line
 
-_COMMAND = "cascade"
-
 
 @click.command()
 @click.argument("x")
@@ -52,7 +50,7 @@ def share(x: str, car: Path | None, dry_run: bool, store: str | None, as_json: b
     if as_json:
         print_json(telling.as_data(claim, nodes))
     else:
-        click.echo(telling.shared(claim, nodes, command=_COMMAND))
+        click.echo(telling.shared(claim, nodes))
 
 
 @click.command()
@@ -101,7 +99,7 @@ def import_(file: Path, store: str | None, as_json: bool) -> None:
         claims = [telling.as_data(claim) for claim in found.claims]
         print_json({"roots": list(found.roots), "records": claims})
     else:
-        click.echo(telling.imported(found, command=_COMMAND))
+        click.echo(telling.imported(found))
 
 
 @click.command()
@@ -152,4 +150,4 @@ def _write(store: KeepsBytes, claims: list[Claim], path: Path, *, as_json: bool)
         print_json([telling.as_data(claim) for claim in claims])
     else:
         size = os.path.getsize(path.expanduser())
-        click.echo(telling.exported(claims, str(path), size, command=_COMMAND))
+        click.echo(telling.exported(claims, str(path), size))

@@ -40,6 +40,7 @@ from cascade_nb.policies.shelf import Shelf
 from cascade_nb.protocols import Bytes, Forgets, KeepsBytes, Progress
 from cascade_nb.provenance import secret
 from cascade_nb.records import Record
+from cascade_nb.surface import trusting
 from cascade_nb.tasks import CellResult
 from cascade_nb.wording import one_line
 
@@ -316,7 +317,7 @@ def _untrusted(claim: Claim) -> UntrustedError:
     return UntrustedError(
         f"{_called(claim, '')} ({', '.join(types[:_SHOWN_TYPES])}{more}) is stored as code by "
         f"{one_line(claim.origin.signer)}, and loading it would run that; "
-        f"`%cascade trust '{claim.record.producer}' --code` would let it"
+        f"to let it, run: {trusting(claim.record.producer, code=True)}"
     )
 
 

@@ -8,59 +8,83 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cascade_nb import catalog
+from cascade_nb.catalog import Row, trusts
 from cascade_nb.exchange.claims import CELL, is_shown
 from cascade_nb.exchange.taking import Imported
 from cascade_nb.policies.belief import Claim
 from cascade_nb.protocols import Collected
-from cascade_nb.records import Record
+from cascade_nb.provenance import Origin
+from cascade_nb.records import Entry, Record
+from cascade_nb.surface import trusting, typed
 from cascade_nb.units import human_seconds, human_size
-from cascade_nb.wording import one_line, plural
+from cascade_nb.wording import one_line, plural, short_signer, text_table
 
 _SHOWN_OUTPUTS = 6
+_SHOWN_SIGNERS = 5
 
 
-def shared(claim: Claim, nodes: Sequence[str], *, command: str) -> str:
-    """A record's CID, what it contains, where it is, and what the other side pastes.
-
-    Args:
-        claim: what is shared.
-        nodes: what it is pinned on.
-        command: how the surface's verbs begin, such as ``%cascade``.
-    """
+def shared(claim: Claim, nodes: Sequence[str]) -> str:
+    """A record's CID, what it contains, where it is pinned, and what the other side pastes."""
     cid = claim.entry.record_cid
     if nodes:
         where = f"pinned on {', '.join(nodes)}"
     else:
-        where = f"in your store alone; for a file: {command} export {cid} -o FILE.car"
-    return "\n".join([cid, contains(claim.record), where, *_instructions([claim], command)])
+        where = f"in your store alone; for a file: {typed(f'export {cid} -o FILE.car')}"
+    return "\n".join([cid, contains(claim.record), where, *_instructions([claim])])
 
 
-def exported(claims: Sequence[Claim], path: str, size: int, *, command: str) -> str:
+def exported(claims: Sequence[Claim], path: str, size: int) -> str:
     """What a CAR file holds, and what the other side pastes."""
     lines = [f"{claim.entry.record_cid}  {contains(claim.record)}" for claim in claims]
     lines.append(f"written to {one_line(path)}, {human_size(size)}")
     name = shlex.quote(os.path.basename(path))
-    return "\n".join([*lines, *_instructions(claims, command, f"{command} import {name}")])
+    return "\n".join([*lines, *_instructions(claims, typed(f"import {name}"))])
 
 
-def imported(found: Imported, *, command: str) -> str:
+def imported(found: Imported) -> str:
     """What has come with a CAR file, whose it is, and what it would take to be served it."""
     signed = {claim.entry.record_cid: claim for claim in found.claims}
+    lines = [_came(root, signed.get(root)) for root in found.roots]
+    came = text_table(("name", "kind", "size", "from", "CID"), lines, right=("size",))
+    refused = [(c.entry, c.origin) for c in signed.values() if not trusts(c.origin, c.entry)]
+    return "\n".join([came, *_by_signer(refused), f"imported {plural(len(found.roots), 'root')}"])
+
+
+def _came(root: str, claim: Claim | None) -> tuple[str, str, str, str, str]:
+    if claim is None:
+        return "", "content", "", "nobody has signed it", root
+    record = claim.record
+    kind = record.kind + ", code" * record.needs_code
+    size, signer = human_size(record.size), short_signer(claim.origin.signer) or "you"
+    return one_line(record.name, 40), kind, size, signer, root
+
+
+def listed(served: Sequence[Row], others: Sequence[Row]) -> str:
+    """A table of what this user would be served, and a line for each signer of what not."""
+    lines = _by_signer((row.entry, row.origin) for row in others)
+    if others and not served:
+        return "\n".join(["nothing of yours is stored", *lines])
+    entries = (row.entry for row in served)
+    return "\n".join([catalog.table(entries, catalog.signers_of(served)), *lines])
+
+
+def _by_signer(refused: Iterable[tuple[Entry, Origin]]) -> list[str]:
+    """A line for each signer of results that this user is not served: how many, and what would."""
+    signers: dict[tuple[str, bool], list[Entry]] = {}
+    for entry, origin in refused:
+        signers.setdefault((origin.signer, entry.needs_code), []).append(entry)
     lines = []
-    for root in found.roots:
-        claim = signed.get(root)
-        if claim is None:
-            lines.append(f"{root}  content that nobody has signed")
-            continue
-        by = one_line(claim.origin.signer) or "you"
-        lines.append(f"{root}  {contains(claim.record)}, by {by}")
-        code = claim.record.needs_code
-        if not claim.origin.data or (code and not claim.origin.code):
-            lines.append(
-                f"  to be served it: {trusting(claim.record, command)}"
-                + ("" if code else f"; to load it: {command} load {root}")
-            )
-    return "\n".join([*lines, f"imported {plural(len(found.roots), 'root')}"])
+    for (signer, code), entries in list(signers.items())[:_SHOWN_SIGNERS]:
+        are, them = ("is", "it") if len(entries) == 1 else ("are", "them")
+        lines.append(
+            f"{plural(len(entries), 'result')} of {one_line(signer)}"
+            + ", stored as code," * code
+            + f" {are} not trusted; to be served {them}, run: {_trusting(entries[0])}"
+        )
+    if len(signers) > _SHOWN_SIGNERS:
+        lines.append(f"and others of {plural(len(signers) - _SHOWN_SIGNERS, 'signer')} more")
+    return lines
 
 
 def collected(done: Collected) -> str:
@@ -86,20 +110,20 @@ def contains(record: Record) -> str:
     )
 
 
-def _instructions(claims: Sequence[Claim], command: str, *first: str) -> list[str]:
+def _instructions(claims: Sequence[Claim], *first: str) -> list[str]:
     """What the other side pastes to load what is claimed."""
-    code = [trusting(claim.record, command) for claim in claims if claim.record.needs_code]
+    code = [_trusting(claim.record) for claim in claims if claim.record.needs_code]
     if code:
         said = "the other side pastes, if you are trusted to run code there:"
     else:
         said = "the other side pastes:"
-    loads = [f"{command} load {claim.entry.record_cid}" for claim in claims]
+    loads = [typed(f"load {claim.entry.record_cid}") for claim in claims]
     return [said, *first, *dict.fromkeys(code), *dict.fromkeys(loads)]
 
 
-def trusting(record: Record, command: str) -> str:
-    """The command that trusts a record's signer with what it holds."""
-    return f"{command} trust '{record.producer}'" + " --code" * record.needs_code
+def _trusting(record: Record | Entry) -> str:
+    """What to type to trust a record's signer with what it holds."""
+    return trusting(record.producer, code=record.needs_code)
 
 
 def revealed(record: Record) -> list[tuple[str, str]]:

@@ -24,8 +24,7 @@ def stored_entries() -> list[Entry]:
 
 
 def _ls(_shell: Any, _given: Given) -> None:
-    rows = run_sync(catalog.served_rows(session_store()))
-    print(catalog.table((row.entry for row in rows), catalog.signers_of(rows)))
+    print(telling.listed(*run_sync(catalog.list_sides(session_store()))))
 
 
 def _show(_shell: Any, given: Given) -> None:

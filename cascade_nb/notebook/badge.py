@@ -18,6 +18,8 @@ from cascade_nb.wording import one_line, time_spent
 METADATA_KEY = "cascade"
 
 _SEPARATOR = " · "
+# With room for a command that trusts a key.
+LONGEST_REASON = 400
 # JupyterLab's own colours where it is JupyterLab, else ones that are seen on white and on black.
 COLOURS = {
     Status.HIT: "var(--jp-success-color1,#3a9a4b)",
@@ -99,7 +101,7 @@ def _said(report: Report) -> tuple[str, str, str, list[str]]:
     if report.signer:
         facts.append(f"from {one_line(report.signer, 120)}")
     if report.reason and report.status is not Status.HIT:
-        facts.append(one_line(report.reason))
+        facts.append(one_line(report.reason, LONGEST_REASON))
     return report.status.value, one_line(report.name, 60), entry.cid if entry else "", facts
 
 

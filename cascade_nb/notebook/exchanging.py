@@ -28,8 +28,6 @@ from cascade_nb.provenance import distrust, trust, whoami
 from cascade_nb.records import Entry
 from cascade_nb.wording import one_line
 
-_COMMAND = "%cascade"
-
 
 def _share(shell: Any, given: Given) -> None:
     store = session_store()
@@ -47,7 +45,7 @@ def _share(shell: Any, given: Given) -> None:
 
 def _export(shell: Any, given: Given) -> None:
     if "-o" not in given.options:
-        raise ConfigurationError(f"name the file to write: {_COMMAND} export X... -o FILE.car")
+        raise ConfigurationError("name the file to write: %cascade export X... -o FILE.car")
     store = session_store()
     claims = [run_sync(_claim(store, shell, word)) for word in given.words]
     _write(store, claims, given.options["-o"])
@@ -80,7 +78,7 @@ def _load(shell: Any, given: Given) -> Any:
 
 def _import(_shell: Any, given: Given) -> None:
     found = run_sync(taking.import_(session_store(), given.text))
-    print(telling.imported(found, command=_COMMAND))
+    print(telling.imported(found))
 
 
 def _trust(_shell: Any, given: Given) -> None:
@@ -119,7 +117,7 @@ async def share_cell(entry: Entry) -> str:
 async def _published(store: KeepsBytes, claim: Claim) -> str:
     with Meter("uploading") as meter:
         nodes = await giving.publish(store, claim, progress=meter)
-    return telling.shared(claim, nodes, command=_COMMAND)
+    return telling.shared(claim, nodes)
 
 
 async def _claim(store: KeepsBytes, shell: Any, wanted: str) -> Claim:
@@ -154,7 +152,7 @@ def _is_of(entry: Entry, name: str, value: Any) -> bool:
 def _write(store: KeepsBytes, claims: list[Claim], path: str) -> None:
     run_sync(giving.export(store, claims, path))
     size = os.path.getsize(os.path.expanduser(path))
-    print(telling.exported(claims, path, size, command=_COMMAND))
+    print(telling.exported(claims, path, size))
 
 
 def _bind(shell: Any, loaded: Loaded) -> None:

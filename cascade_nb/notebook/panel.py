@@ -10,7 +10,7 @@ import html
 from typing import Any
 
 from cascade_nb.notebook import ledger as ledgers
-from cascade_nb.notebook.badge import COLOURS
+from cascade_nb.notebook.badge import COLOURS, LONGEST_REASON
 from cascade_nb.notebook.ledger import Ledger, Row
 from cascade_nb.units import human_size
 from cascade_nb.wording import one_line
@@ -144,7 +144,7 @@ def _row_html(row: Row) -> str:
         "" if row.size is None else human_size(row.size),
         row.spent,
         str(row.runs),
-        html.escape(one_line(row.reason)),
+        html.escape(one_line(row.reason, LONGEST_REASON)),
     )
     columns = zip(_HEADER, cells, strict=True)
     return f"<tr>{''.join(f'<td{_number_class(n)}>{cell}</td>' for n, cell in columns)}</tr>"

@@ -12,6 +12,7 @@ from typing import Any
 from cascade_nb.errors import BackendError, CascadeError, ConfigurationError
 from cascade_nb.notebook import ledger, panel
 from cascade_nb.notebook.grammar import VERBS, given_to, verb_called
+from cascade_nb.surface import Surface, on_surface
 
 
 def run_verb(shell: Any, line: str) -> Any:
@@ -35,7 +36,8 @@ def run_verb(shell: Any, line: str) -> Any:
             raise ConfigurationError(f"usage: {verb.usage}")
         from cascade_nb.notebook.actions import ACTIONS
 
-        return ACTIONS[verb.name](shell, given)
+        with on_surface(Surface.MAGIC):
+            return ACTIONS[verb.name](shell, given)
     except CascadeError as error:
         raise UsageError(str(error)) from None
 

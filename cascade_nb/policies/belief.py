@@ -14,6 +14,7 @@ from cascade_nb.errors import IntegrityError, warn_once
 from cascade_nb.protocols import Bytes
 from cascade_nb.provenance import Origin
 from cascade_nb.records import CLOCK_SKEW, Entry, Record
+from cascade_nb.surface import trusting
 from cascade_nb.wording import one_line
 
 # Beside the records of results, a store keeps those that were brought there under their own CIDs.
@@ -91,7 +92,8 @@ def why_not_believed(claim: Claim) -> str:
     origin, record = claim.origin, claim.record
     signer = one_line(origin.signer)
     if not origin.data:
-        return f"stored by {signer}, who is not trusted; `%cascade trust '{record.producer}'` would"
+        command = trusting(record.producer, code=record.needs_code)
+        return f"stored by {signer}, who is not trusted; to be served it, run: {command}"
     if record.needs_code and not origin.code:
         return untrusted_code(claim, "loading it would run code")
     if signer and record.created > time.time() + CLOCK_SKEW:
@@ -103,7 +105,7 @@ def untrusted_code(claim: Claim, why: str) -> str:
     """Why one who is trusted with data alone is not served what goes further, and what would."""
     return (
         f"stored by {one_line(claim.origin.signer)}, who is trusted with data only, and {why}; "
-        f"`%cascade trust --code '{claim.record.producer}'` would"
+        f"to be served it, run: {trusting(claim.record.producer, code=True)}"
     )
 
 

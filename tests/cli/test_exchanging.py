@@ -5,6 +5,7 @@ import json
 import pytest
 
 from cascade_nb import cached, cli, share, whoami
+from cascade_nb.provenance import fingerprint_of
 from tests.exchange.users import make_user
 
 
@@ -75,12 +76,20 @@ async def test_from_one_to_the_other(cascade, ann, bob, entry, car):
     assert cascade(ann, "share", "double", "--car", car)[0] == 0
     code, out, err = cascade(bob, "import", car)
     assert (code, err) == (0, "")
-    assert out.splitlines()[0].startswith(f"{entry.record_cid}  double: value, ")
+    header, line, hint, total = out.splitlines()
+    assert header.split() == ["name", "kind", "size", "from", "CID"]
+    assert line.split()[:2] == ["double", "value"]
+    assert line.endswith(entry.record_cid)
+    assert total == "imported 1 root"
     assert cascade(bob, "load", entry.record_cid)[1].splitlines()[1] == "[8, '4']"
     assert json.loads(cascade(bob, "load", entry.cid, "--json")[1])["value"] == "[8, '4']"
-    assert cascade(bob, "ls")[1] == "nothing is stored"
+    assert cascade(bob, "ls")[1] == f"nothing of yours is stored\n{hint}"
 
     key = cascade(ann, "whoami")[1]
+    assert hint == (
+        f"1 result of {fingerprint_of(key)} is not trusted; "
+        f"to be served it, run: cascade trust '{key}'"
+    )
     with ann.acting():
         assert whoami() == key
     code, out, _ = cascade(bob, "trust", key)
@@ -89,7 +98,7 @@ async def test_from_one_to_the_other(cascade, ann, bob, entry, car):
     assert json.loads(cascade(bob, "trust", *key.split(), "--code", "--json")[1])
     assert cascade(bob, "distrust", key)[1].startswith("no longer trusted: SHA256:")
     assert cascade(bob, "distrust", key)[1] == "nobody was trusted"
-    assert cascade(bob, "ls")[1] == "nothing is stored"
+    assert cascade(bob, "ls")[1] == f"nothing of yours is stored\n{hint}"
 
     assert cascade(bob, "forget", entry.record_cid)[0] == 0
     code, _, err = cascade(bob, "load", entry.record_cid)

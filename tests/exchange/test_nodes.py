@@ -100,7 +100,7 @@ async def test_code_comes_only_from_whom_is_trusted_with_it(ann, bob, nodes):
     with ann.acting(store=stores(ann, anns)):
         cid, key = await share([lambda x: x + 1]), whoami()
     with bob.acting(store=stores(bob, bobs)):
-        with pytest.raises(UntrustedError, match="--code"):
+        with pytest.raises(UntrustedError, match="code=True"):
             await load(cid)
         trust(key, code=True)
         assert (await load(cid))[0](1) == 2
@@ -161,7 +161,7 @@ async def test_other_programs_read_what_was_shared(ann, alone, tmp_path):
     assert alone.ask("cat", entry["cid"]).startswith(b"tree/1\n")
     exported = tmp_path / "by-kubo.car"
     exported.write_bytes(alone.ask("dag/export", cid))
-    assert ann.cascade("import", str(exported)).startswith(cid)
+    assert cid in ann.cascade("import", str(exported))
 
 
 def test_the_verbs_between_two_nodes(ann, bob, nodes):

@@ -81,7 +81,7 @@ def test_a_cell_is_shared_and_loaded_with_its_names_and_output(ann, bob):
 
     assert record in ann.run(f"%cascade export {record} -o cell.car").stdout
     imported = bob.run("%cascade import cell.car").stdout
-    assert imported.splitlines()[0].startswith(f"{record}  model, alias: cell")
+    assert imported.splitlines()[1].startswith("model, alias  cell ")
     assert "imported 1 root" in imported
     loaded = bob.run(f"%cascade load {record}")
     assert loaded.stdout == "trained\nbound: model, alias\n"
@@ -99,8 +99,11 @@ def test_a_cell_is_shared_and_loaded_with_its_names_and_output(ann, bob):
 def test_a_cell_of_one_who_is_trusted_is_a_hit(ann, bob):
     ann.run("%%cascade -n fit" + CELL, "%cascade share fit --car fit.car")
     key = ann.run("%cascade whoami").stdout.strip()
-    assert "to be served it: %cascade trust" in bob.run("%cascade import fit.car").stdout
-    assert bob.run("%cascade ls").stdout == "nothing is stored\n"
+    hint = f"to be served it, run: %cascade trust '{key}'\n"
+    assert hint in bob.run("%cascade import fit.car").stdout
+    nothing, *_ = bob.run("%cascade ls").stdout.splitlines()
+    assert nothing == "nothing of yours is stored"
+    assert bob.run("%cascade ls").stdout.endswith(hint)
     assert "trusted with data: SHA256:" in bob.run(f"%cascade trust {key}").stdout
     assert "fit" in bob.run("%cascade ls").stdout
     ran = bob.run("%%cascade" + CELL)
