@@ -44,7 +44,8 @@ PREVIEW_LENGTH = 100
 # Between two looks at a lock that another process holds, in seconds: first and longest.
 _POLL_FIRST, _POLL_LONGEST = 0.002, 0.1
 
-_run_id: ContextVar[str | None] = ContextVar("cascade_nb_run_id", default=None)
+# The top-level run that the caller is part of.
+_run: ContextVar[Run | None] = ContextVar("cascade_nb_run", default=None)
 
 
 # The engine whose `run` is under way.
@@ -357,26 +358,31 @@ class Run:
     As an async context manager: `RunStarted` on entry, `RunFinished` on exit.
     """
 
-    __slots__ = ("_begun", "_bus", "_id", "_token")
+    __slots__ = ("_begun", "_bus", "_number", "_token")
 
     def __init__(self, bus: MessageBus) -> None:
         self._bus = bus
-        self._token: Token[str | None] | None = None
+        self._number = next(_run_numbers)
+        self._token: Token[Run | None] | None = None
+
+    @property
+    def id(self) -> str:
+        """Put into words when somebody asks: of most runs, which are hits, nobody is told."""
+        return _run_id(self._number)
 
     async def __aenter__(self) -> None:
-        if _run_id.get() is not None:
+        if _run.get() is not None:
             return
-        self._id = new_run_id()
+        self._token = _run.set(self)
         self._begun = time.perf_counter()
-        self._token = _run_id.set(self._id)
         if self._bus.wants(RunStarted):
-            await self._bus.publish(RunStarted(run_id=self._id))
+            await self._bus.publish(RunStarted(run_id=self.id))
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # A coroutine that is closed must not suspend, and may be closed in a foreign context.
         if self._token is None or kind is GeneratorExit:
             return
-        _run_id.reset(self._token)
+        _run.reset(self._token)
         if not self._bus.wants(RunFinished):
             return
         status: FinalStatus = "Succeeded"
@@ -384,14 +390,18 @@ class Run:
             stopped = issubclass(kind, asyncio.CancelledError | KeyboardInterrupt)
             status = "Cancelled" if stopped else "Failed"
         await self._bus.publish(
-            RunFinished(run_id=self._id, status=status, duration=time.perf_counter() - self._begun)
+            RunFinished(run_id=self.id, status=status, duration=time.perf_counter() - self._begun)
         )
 
 
 def new_run_id() -> str:
     """A name that no other run has, of this process or another."""
+    return _run_id(next(_run_numbers))
+
+
+def _run_id(number: int) -> str:
     # Random once: asking the system for every run would cost as much as many a hit.
-    return f"{_PROCESS}-{os.getpid():x}-{next(_run_numbers):x}"
+    return f"{_PROCESS}-{os.getpid():x}-{number:x}"
 
 
 _PROCESS = secrets.token_hex(8)
@@ -405,7 +415,8 @@ def running_engine() -> Engine | None:
 
 def current_run() -> str:
     """The id of the run that the caller is part of; empty outside of any."""
-    return _run_id.get() or ""
+    run = _run.get()
+    return "" if run is None else run.id
 
 
 def preview(value: Any) -> str:
