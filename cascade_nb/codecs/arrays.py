@@ -29,7 +29,7 @@ def write_array(writer: Writer, array: Array, sharing: Sharing = Sharing.KEPT) -
         raise RefusedError(array, "it is a structured array with objects in it")
     order = axis_order(array)
     straight = tuple(range(array.ndim))
-    flags = _WRITEABLE if array.flags.writeable or sharing is Sharing.UNSEEN else 0
+    flags = _WRITEABLE if array.flags.writeable or sharing is Sharing.HIDDEN else 0
     if order != straight:
         flags |= _REVERSED if order == straight[::-1] else _ORDERED
     writer.out.append(_CLASSES.index(type(array)))

@@ -45,8 +45,8 @@ def write_values(writer: Writer, values: Any, sharing: Sharing) -> None:
     _FORMS[number][1](writer, values, sharing)
 
 
-def read_values(reader: Reader) -> Any:
-    """The next array, of one dimension."""
+def read_values(reader: Reader, ndim: int = 1) -> Any:
+    """The next array, of so many dimensions."""
     form = reader.byte()
     if form in (_NUMPY, _WRAPPED):
         values: Any = read_array(reader)
@@ -57,14 +57,15 @@ def read_values(reader: Reader) -> Any:
         values = _FORMS[form - _FIRST][2](reader, dtype)
         if values.dtype != dtype:
             raise CodecError("damaged encoding: values do not fit their dtype")
-    if values.ndim != 1:
-        raise CodecError("damaged encoding: values are not one-dimensional")
+    if values.ndim != ndim:
+        raise CodecError("damaged encoding: values have other dimensions")
     return values
 
 
-def _plain_array(reader: Reader, kinds: str) -> Array:
+def _plain_array(reader: Reader, kinds: str, *, deepest: int = 1) -> Array:
     array = read_array(reader)
-    if type(array) is not np.ndarray or array.dtype.kind not in kinds or array.ndim != 1:
+    plain = type(array) is np.ndarray and array.dtype.kind in kinds
+    if not plain or not 1 <= array.ndim <= deepest:
         raise CodecError("damaged encoding: values are of an unexpected dtype")
     return array
 
@@ -80,7 +81,7 @@ def _write_moments(writer: Writer, values: Any, sharing: Sharing) -> None:
 def _read_moments(cls: Any, kind: str) -> Callable[[Reader, Any], Any]:
     def read(reader: Reader, dtype: Any) -> Any:
         freq = reader.read()
-        values = cls._simple_new(_plain_array(reader, kind), dtype=dtype)
+        values = cls._simple_new(_plain_array(reader, kind, deepest=2), dtype=dtype)
         if freq is not None:
             cls._validate_frequency(values, freq)
             values._freq = freq
@@ -94,7 +95,7 @@ def _write_periods(writer: Writer, values: Any, sharing: Sharing) -> None:
 
 
 def _read_periods(reader: Reader, dtype: Any) -> Any:
-    return _arrays.PeriodArray(_plain_array(reader, "i"), dtype=dtype)
+    return _arrays.PeriodArray(_plain_array(reader, "i", deepest=2), dtype=dtype)
 
 
 # -- values with a mask
@@ -214,7 +215,7 @@ def _write_sparse(writer: Writer, values: Any, sharing: Sharing) -> None:
     positions = [index.indices] if is_plain else [index.blocs, index.blengths]
     writer.varint(len(positions))
     for array in positions:
-        write_array(writer, array, Sharing.UNSEEN)
+        write_array(writer, array, Sharing.HIDDEN)
     write_array(writer, values.sp_values, sharing)
 
 

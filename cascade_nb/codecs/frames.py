@@ -1,12 +1,12 @@
 """Pandas' DataFrame and Series.
 
-Columns of one dtype lie together, however the frame holds them now, and come back as one block.
-With copy on write nobody can tell which frames share memory, so none do in an encoding.
+A frame's blocks come back as they are, in the order of their axes: sums run along it, and whether
+columns lie together shows in the last digits of some, and in what `to_numpy` gives. With copy on
+write nobody can tell which frames share memory, so none do in an encoding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +16,7 @@ import pandas
 from cascade_nb.codecs.arrays import by_element, empty_elements, fill_elements
 from cascade_nb.codecs.columns import read_values, write_values
 from cascade_nb.codecs.dtypes import read_dtype, write_dtype
-from cascade_nb.codecs.geometry import Array
+from cascade_nb.codecs.geometry import axis_order
 from cascade_nb.codecs.memory import Entry, Sharing, memory_of
 from cascade_nb.codecs.memory_reader import next_array
 from cascade_nb.codecs.reader import Reader
@@ -30,6 +30,7 @@ pd: Any = pandas  # the stubs know neither all versions nor what is private
 _MAJOR = int(pd.__version__.partition(".")[0])
 _OWN = {"_mgr", "_attrs", "_flags", "_name", "_item_cache", "_is_copy", "_cacher"}
 _EXTENSION, _MEMORY, _ELEMENTS = 0, 1, 2
+_STRAIGHT, _TURNED = (0, 1), (1, 0)
 
 
 def _sharing() -> Sharing:
@@ -88,33 +89,6 @@ def _read_axis(reader: Reader) -> Any:
 # -- frames
 
 
-def _columns(frame: Any) -> Iterator[tuple[int, Any]]:
-    """Each column's position and values, in order."""
-    rows: list[Any] = [None] * frame.shape[1]
-    for block in frame._mgr.blocks:
-        for row, position in enumerate(block.mgr_locs.as_array):
-            values = block.values
-            rows[position] = values[row] if values.ndim == 2 else values
-    yield from enumerate(rows)
-
-
-def _groups(frame: Any) -> dict[Any, tuple[list[int], list[Any]]]:
-    """Positions and values of the columns of each numpy dtype, and of each other column."""
-    groups: dict[Any, tuple[list[int], list[Any]]] = {}
-    for position, values in _columns(frame):
-        dtype = values.dtype
-        if isinstance(dtype, np.dtype):
-            # datetime64 and timedelta64 lie in arrays of pandas' own
-            values = values._ndarray if hasattr(values, "_ndarray") else values
-            key: Any = position if dtype.metadata else (dtype.str, dtype.char)
-        else:
-            key = position
-        positions, members = groups.setdefault(key, ([], []))
-        positions.append(position)
-        members.append(values)
-    return groups
-
-
 def _write_frame(writer: Writer, frame: Any) -> None:
     if not hasattr(frame._mgr, "blocks"):
         raise RefusedError(frame, "it holds its columns in a way that is not known")
@@ -122,42 +96,41 @@ def _write_frame(writer: Writer, frame: Any) -> None:
         writer.write(frame.index)
     with step(".columns"):
         writer.write(frame.columns)
-    sharing = _sharing()
-    groups = _groups(frame)
-    writer.varint(len(groups))
-    for positions, members in groups.values():
+    blocks = [(block.mgr_locs.as_array.tolist(), block.values) for block in frame._mgr.blocks]
+    blocks.sort(key=lambda block: block[0])  # their own order shows in nothing
+    writer.varint(len(blocks))
+    for positions, values in blocks:
         writer.sequence(positions)
-        first = members[0]
-        if not isinstance(first, np.ndarray):
-            writer.out.append(_EXTENSION)
-            with step(key_step(frame.columns[positions[0]])):
-                write_values(writer, first, sharing)
-        elif by_element(first.dtype):
-            writer.out.append(_ELEMENTS)
-            for position, member in zip(positions, members, strict=True):
-                memory_of(writer).entries.append(
-                    Entry(frame, (), (member,), sharing, (0,), stored=False)
-                )
-                with step(key_step(frame.columns[position])):
-                    writer.sequence(member.tolist())
-        else:
-            writer.out.append(_MEMORY)
-            write_dtype(writer, first.dtype)
-            _write_memory(writer, frame, positions, members, sharing)
+        _write_block(writer, frame, positions, values)
     _write_extras(writer, frame)
 
 
-def _write_memory(
-    writer: Writer, frame: Any, positions: list[int], members: list[Array], sharing: Sharing
-) -> None:
-    for block in frame._mgr.blocks:
-        values = getattr(block.values, "_ndarray", block.values)
-        if list(block.mgr_locs.as_array) == positions and isinstance(values, np.ndarray):
-            entry = Entry(frame, (values,), (values,), sharing, (0, 1))
-            break
-    else:
-        entry = Entry(frame, members, members, sharing, (0,))
-    memory_of(writer).entries.append(entry)
+def _write_block(writer: Writer, frame: Any, positions: list[int], block: Any) -> None:
+    sharing = _sharing()
+    # datetime64 and timedelta64 lie in arrays of pandas' own
+    values = getattr(block, "_ndarray", block) if isinstance(block.dtype, np.dtype) else block
+    if not isinstance(values, np.ndarray):
+        writer.out.append(_EXTENSION)
+        with step(key_step(frame.columns[positions[0]])):
+            write_values(writer, _as_column(values), sharing)
+        return
+    order = axis_order(values)
+    stored = not by_element(values.dtype)
+    pieces = (values,) if stored else ()
+    memory_of(writer).entries.append(Entry(frame, pieces, (values,), sharing, order, stored=stored))
+    writer.out.append(_MEMORY if stored else _ELEMENTS)
+    writer.out.append((order == _TURNED) | bool(values.flags.writeable) << 1)
+    if stored:
+        write_dtype(writer, values.dtype)
+        return
+    for position, column in zip(positions, values, strict=True):
+        with step(key_step(frame.columns[position])):
+            writer.sequence(column.tolist())
+
+
+def _as_column(values: Any) -> Any:
+    """A block of one column as the column."""
+    return values[0] if values.ndim == 2 and len(values) == 1 else values
 
 
 def _read_frame(reader: Reader) -> Any:
@@ -168,7 +141,8 @@ def _read_frame(reader: Reader) -> Any:
     for _ in range(reader.count()):
         positions = reader.sequence()
         values = _read_block(reader, len(positions), len(index))
-        if values.shape[-1] != len(index) or (values.ndim == 1 and len(positions) != 1):
+        shape = (len(positions), len(index))
+        if values.shape != shape[-values.ndim :]:
             raise CodecError("damaged encoding: a column has the wrong length")
         blocks.append((values, np.array(positions, dtype=np.intp)))
         taken += positions
@@ -183,13 +157,16 @@ def _read_frame(reader: Reader) -> Any:
 def _read_block(reader: Reader, width: int, length: int) -> Any:
     form = reader.byte()
     if form == _EXTENSION:
-        return read_values(reader)
+        return read_values(reader, ndim=1 if width == 1 else 2)
+    flags = reader.byte()
+    order, writeable = _TURNED if flags & 1 else _STRAIGHT, bool(flags & 2)
     if form == _MEMORY:
-        return next_array(reader, read_dtype(reader), (width, length), (0, 1))
+        return next_array(reader, read_dtype(reader), (width, length), order, writeable)
     if form == _ELEMENTS:
-        flat, block = empty_elements(reader, np.dtype(object), (width, length), (0, 1))
-        for row in range(width):
-            fill_elements(flat[row * length : (row + 1) * length], reader.sequence())
+        _, block = empty_elements(reader, np.dtype(object), (width, length), order)
+        for column in block:
+            fill_elements(column, reader.sequence())
+        block.flags.writeable = writeable
         return block
     raise CodecError("damaged encoding: columns of an unknown form")
 

@@ -54,13 +54,23 @@ def bounds(array: Array) -> tuple[int, int]:
 def axis_order(array: Array) -> tuple[int, ...]:
     """The axes of an array from the slowest to the fastest in memory.
 
-    C-contiguous arrays have them in their order. Axes of length one count for nothing.
+    C-contiguous arrays have them in their order, and others as numpy orders them for its loops:
+    axes of length one count for nothing, and one that is repeated (stride 0) stays where it is.
     """
     axes = range(array.ndim)
-    if array.flags.c_contiguous:
+    if array.flags.c_contiguous or array.size < 2:
         return tuple(axes)
-    long = [axis for axis in axes if array.shape[axis] > 1]
-    long.sort(key=lambda axis: (-abs(array.strides[axis]), axis))
+    strides = [abs(stride) for stride in array.strides]
+    long: list[int] = []
+    for axis in (axis for axis in axes if array.shape[axis] > 1):
+        place = len(long)
+        for earlier in range(place - 1, -1, -1):
+            slower = strides[long[earlier]] >= strides[axis]
+            if strides[axis] == 0 or (slower and strides[long[earlier]]):
+                break
+            if strides[long[earlier]]:
+                place = earlier
+        long.insert(place, axis)
     if long == sorted(long):
         return tuple(axes)
     if long == sorted(long, reverse=True):

@@ -50,7 +50,7 @@ def _write_name(writer: Writer, name: Any) -> None:
 
 def _write_index(writer: Writer, index: Any) -> None:
     writer.out.append(_CLASSES.index(type(index)))
-    write_values(writer, _values_of(index), Sharing.UNSEEN)
+    write_values(writer, _values_of(index), Sharing.HIDDEN)
     if type(index) in (pd.DatetimeIndex, pd.TimedeltaIndex):
         with step(".freq"):
             writer.write(index.freq)
@@ -86,7 +86,7 @@ def _write_multi(writer: Writer, index: Any) -> None:
     for level, (values, codes) in enumerate(zip(index.levels, index.codes, strict=True)):
         with step(f".levels[{level}]"):
             _write_level(writer, values)
-            write_array(writer, np.asarray(codes), Sharing.UNSEEN)
+            write_array(writer, np.asarray(codes), Sharing.HIDDEN)
     writer.write(index.sortorder)
     with step(".names"):
         writer.sequence(list(index.names))

@@ -49,6 +49,7 @@ class Sharing(Enum):
 
     KEPT = "kept"
     UNSEEN = "unseen"  # pandas copies on write: the owners cannot tell, but writable arrays could
+    HIDDEN = "hidden"  # nobody can write into it through its owner, an index, at all
     REFUSED = "refused"
 
 
@@ -183,7 +184,7 @@ def _unseen(one: Entry, other: Entry) -> bool:
         one.sharing is not Sharing.REFUSED
         and other.sharing is not Sharing.REFUSED
         and all(
-            entry.sharing is Sharing.UNSEEN or not entry.shown[0].flags.writeable
+            entry.sharing in (Sharing.UNSEEN, Sharing.HIDDEN) or not entry.shown[0].flags.writeable
             for entry in (one, other)
         )
     )

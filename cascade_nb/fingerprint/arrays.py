@@ -105,7 +105,7 @@ def content_of(array: Any, walker: Walker) -> Opened:
     """Head and children for dtype, shape, content and axis order of a plain `np.ndarray`."""
     dtype = array.dtype
     simple = dtype.kind in "biufcmMSUO" and dtype.metadata is None
-    order = _axis_order(array)
+    order = axis_order(array)
     head = b"%s %s %s " % (
         dtype.str.encode() if simple else b"",
         ",".join(map(str, array.shape)).encode(),
@@ -140,7 +140,7 @@ def _memory_owner(array: Any) -> object:
     return owner.obj if isinstance(owner, memoryview) else owner
 
 
-def _axis_order(array: Any) -> list[int]:
+def axis_order(array: Any) -> list[int]:
     """The axes from the slowest to the fastest in memory; empty for C order.
 
     As numpy itself orders them for its loops: axes of length 1 say nothing, and one that is

@@ -1,7 +1,8 @@
 """Openers for pandas; imported when its first type is met.
 
 Frames and series count exact type, labels, names, dtypes, content, attrs, flags and the freq of
-their indexes; how their columns lie in blocks, and what is cached in them, does not.
+their indexes, and of frames which columns lie together in a block, and in which order of its axes:
+sums run along it. What is cached in them does not count.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.extensions import ExtensionDtype
 
-from cascade_nb.fingerprint.arrays import content_of, place_of
+from cascade_nb.fingerprint.arrays import axis_order, content_of, place_of
 from cascade_nb.fingerprint.instances import open_reduced
 from cascade_nb.fingerprint.kinds import EXACT, Kind, Opened, derived, exactly, sorted_state
 
@@ -40,7 +41,7 @@ def _frame(value: Any, walker: Walker) -> Opened:
         heads.append(b"%d %d " % (len(head), len(some)) + head)
         children += some
     labels = (_Axis(value.columns), _Axis(value.index))
-    return b"DataFrame" + b"".join(heads), (*_common(value), *labels, *children)
+    return b"DataFrame" + b"".join(heads), (*_common(value), *labels, _layout(value), *children)
 
 
 @derived(pd.Series)
@@ -68,6 +69,21 @@ def _axis(value: _Axis, walker: Walker) -> Opened:
     head, children = _column(index.array, walker)
     freq = index.freq if isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) else None
     return b"Index" + head, (type(index), index.name, freq, *children)
+
+
+def _layout(frame: Any) -> bytes:
+    """What counts of a frame's blocks: their columns, and whether rows lie together in them.
+
+    Before pandas 3 reading a frame may join its blocks, so that only those of the second kind do.
+    """
+    layout = []
+    for block in getattr(frame._mgr, "blocks", ()):
+        memory = getattr(block.values, "_ndarray", block.values)
+        turned = isinstance(memory, np.ndarray) and bool(axis_order(memory))
+        if turned or _ALWAYS_COPIES_ON_WRITE:
+            columns = np.asarray(block.mgr_locs.as_array, "<i8")
+            layout.append(b"%d %d " % (turned, columns.nbytes) + columns.tobytes())
+    return b"".join(sorted(layout))
 
 
 def _columns(frame: Any) -> Iterable[Any]:

@@ -163,7 +163,7 @@ class _Comparison:
     def array(self, one: Any, other: Any, path: str) -> None:
         self.dtype(one.dtype, other.dtype, path + ".dtype")
         self.check(one.shape == other.shape, path, "shape")
-        self.check(_axes(one) == _axes(other), path, "order of axes")
+        self.check(_same_order(one, other), path, "order of axes")
         self.check(one.flags.writeable == other.flags.writeable, path, "writeable")
         if one.dtype.hasobject or one.dtype.char == "T":
             for index, (left, right) in enumerate(zip(one.flat, other.flat, strict=True)):
@@ -295,8 +295,15 @@ class _NoParams:
     frozen = False
 
 
-def _axes(array: Any) -> list[int]:
-    axes = [axis for axis in range(array.ndim) if array.shape[axis] > 1]
-    if array.flags.c_contiguous:
-        return axes
-    return sorted(axes, key=lambda axis: (-abs(array.strides[axis]), axis))
+def _same_order(one: Any, other: Any) -> bool:
+    """Whether axes lie in the same order, but for those that are repetitions in one of both."""
+    axes = [
+        axis
+        for axis in range(one.ndim)
+        if one.shape[axis] > 1 and one.strides[axis] and other.strides[axis]
+    ]
+    first, second = (
+        axes if a.flags.c_contiguous else sorted(axes, key=lambda n: (-abs(a.strides[n]), n))
+        for a in (one, other)
+    )
+    return first == second

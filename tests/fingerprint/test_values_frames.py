@@ -109,11 +109,19 @@ def test_all_are_told_apart_and_equal_when_made_anew() -> None:
     }
 
 
-def test_blocks_and_caches_do_not_count() -> None:
-    one_block = pd.DataFrame(np.arange(6.0).reshape(3, 2), columns=["a", "b"])
+def test_blocks_count_as_sums_depend_on_them() -> None:
+    grid = np.arange(6.0).reshape(3, 2)
+    one_block = pd.DataFrame(grid, columns=["a", "b"])
     two_blocks = pd.DataFrame({"a": [0.0, 2, 4]})
     two_blocks["b"] = [1.0, 3, 5]
-    assert fingerprint(one_block) == fingerprint(two_blocks)
+    turned = pd.DataFrame(grid, columns=["a", "b"], copy=False)
+    assert one_block.equals(two_blocks)
+    assert one_block.equals(turned)
+    assert len({fingerprint(each) for each in (one_block, two_blocks, turned)}) == 3
+    assert fingerprint(one_block) == fingerprint(two_blocks.copy())
+
+
+def test_caches_do_not_count() -> None:
     before = fingerprint(frame_ := frame())
     _ = (frame_.index.is_unique, frame_["i"].sum(), frame_.dtypes, frame_.columns.get_loc("i"))
     assert fingerprint(frame_) == before
@@ -136,7 +144,7 @@ def test_frames_copy_before_they_write() -> None:
 
 
 def test_an_array_within_a_frame_is_shared() -> None:
-    array = np.arange(6.0).reshape(3, 2)
+    array = np.asfortranarray(np.arange(6.0).reshape(3, 2))
     over = pd.DataFrame(array, columns=["a", "b"], copy=False)
     apart = pd.DataFrame(array, columns=["a", "b"], copy=True)
     assert fingerprint(over) == fingerprint(apart)
