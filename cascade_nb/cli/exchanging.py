@@ -35,7 +35,7 @@ def share(x: str, car: Path | None, dry_run: bool, store: str | None, as_json: b
     opened = _opened(store)
     found = run_sync(giving.find_for_people(opened, x))
     if dry_run:
-        record = found.record if isinstance(found, Claim) else giving.claimed(found)[0]
+        record = giving.record_of(found)
         if as_json:
             print_json(telling.revealed_data(record))
         else:

@@ -85,6 +85,11 @@ async def claim(store: KeepsBytes, found: Claim | Unsigned) -> Claim:
     return found if isinstance(found, Claim) else await sign(store, found)
 
 
+def record_of(found: Claim | Unsigned) -> Record:
+    """The record that would be given, not yet signed where there was none; raises as `claimed`."""
+    return found.record if isinstance(found, Claim) else claimed(found)[0]
+
+
 async def of_entry(store: KeepsBytes, entry: Entry) -> Claim:
     """The record that `entry` was made from.
 

@@ -13,6 +13,7 @@ from cascade_nb.loop import run_sync
 from cascade_nb.notebook import ledger
 from cascade_nb.notebook.exchanging import EXCHANGING
 from cascade_nb.notebook.grammar import Given
+from cascade_nb.notebook.named import forget_named, rows_named
 from cascade_nb.notebook.store import session_store
 from cascade_nb.records import Entry
 from cascade_nb.wording import one_line, plural
@@ -27,8 +28,8 @@ def _ls(_shell: Any, _given: Given) -> None:
     print(telling.listed(*run_sync(catalog.list_sides(session_store()))))
 
 
-def _show(_shell: Any, given: Given) -> None:
-    rows = run_sync(catalog.find_rows(session_store(), given.text))
+def _show(shell: Any, given: Given) -> None:
+    rows = run_sync(rows_named(session_store(), shell, given.text))
     print("\n\n".join(catalog.details(row.entry, row.origin.signer) for row in rows))
 
 
@@ -42,8 +43,8 @@ def _use(_shell: Any, given: Given) -> None:
     print(f"store: {catalog.describe(session_store())}")
 
 
-def _forget(_shell: Any, given: Given) -> None:
-    removed = run_sync(catalog.forget(session_store(), given.text))
+def _forget(shell: Any, given: Given) -> None:
+    removed = run_sync(forget_named(session_store(), shell, given.text))
     print(f"forgot {plural(len(removed), 'result')} of {one_line(given.text, 60)}")
 
 

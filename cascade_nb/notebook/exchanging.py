@@ -7,22 +7,19 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cascade_nb import catalog
 from cascade_nb.config import settings
-from cascade_nb.errors import CodecError, ConfigurationError, FingerprintError
+from cascade_nb.errors import CodecError, ConfigurationError
 from cascade_nb.exchange import giving, taking, telling
-from cascade_nb.exchange.claims import CELL, is_shown
-from cascade_nb.exchange.giving import Unsigned
+from cascade_nb.exchange.claims import is_shown
 from cascade_nb.exchange.taking import Loaded
-from cascade_nb.fingerprint.values import fingerprint
 from cascade_nb.loop import run_sync
 from cascade_nb.meter import Meter
 from cascade_nb.notebook.bindings import shown_names
 from cascade_nb.notebook.grammar import Given
+from cascade_nb.notebook.named import cid_named, found
 from cascade_nb.notebook.replay import replay
 from cascade_nb.notebook.store import session_store
 from cascade_nb.policies.belief import Claim
-from cascade_nb.policies.packing import RESULT
 from cascade_nb.protocols import KeepsBytes
 from cascade_nb.provenance import distrust, trust, whoami
 from cascade_nb.records import Entry
@@ -31,12 +28,11 @@ from cascade_nb.wording import one_line
 
 def _share(shell: Any, given: Given) -> None:
     store = session_store()
-    found = run_sync(_found(store, shell, given.text))
+    given_away = run_sync(found(store, shell, given.text))
     if "--dry-run" in given.options:
-        record = found.record if isinstance(found, Claim) else giving.claimed(found)[0]
-        print(telling.as_lines(telling.revealed(record)))
+        print(telling.as_lines(telling.revealed(giving.record_of(given_away))))
         return
-    claim = run_sync(giving.claim(store, found))
+    claim = run_sync(giving.claim(store, given_away))
     if "--car" in given.options:
         _write(store, [claim], given.options["--car"])
         return
@@ -57,11 +53,13 @@ def _load(shell: Any, given: Given) -> Any:
         raise ConfigurationError(
             f"--as takes a name for a variable: {one_line(name, 40)!r} is none"
         )
+    store = session_store()
+    cid = run_sync(cid_named(store, shell, given.text))
     with Meter("loading") as meter:
         loaded = run_sync(
             taking.load(
-                session_store(),
-                given.text,
+                store,
+                cid,
                 gateways=settings().gateways,
                 inputs=shell.user_ns,
                 progress=meter,
@@ -121,32 +119,7 @@ async def _published(store: KeepsBytes, claim: Claim) -> str:
 
 
 async def _claim(store: KeepsBytes, shell: Any, wanted: str) -> Claim:
-    return await giving.claim(store, await _found(store, shell, wanted))
-
-
-async def _found(store: KeepsBytes, shell: Any, wanted: str) -> Claim | Unsigned:
-    """What `wanted` names: a cell or result, unless a variable of that name is something else."""
-    variables: dict[str, Any] = shell.user_ns
-    if wanted not in variables or wanted in shell.user_ns_hidden:
-        return await giving.find_for_people(store, wanted)
-    value = variables[wanted]
-    try:
-        named = [e for e in await catalog.find(store, wanted) if e.name == wanted]
-    except ConfigurationError:
-        named = []
-    for entry in named:
-        if _is_of(entry, wanted, value):
-            return await giving.of_entry(store, entry)
-    return Unsigned(value, wanted)
-
-
-def _is_of(entry: Entry, name: str, value: Any) -> bool:
-    """Whether a result of that name has the value that the variable has."""
-    digests = {output.name: output.fingerprint for output in entry.outputs}
-    try:
-        return fingerprint(value) == digests.get(name if entry.kind == CELL else RESULT)
-    except FingerprintError:
-        return False
+    return await giving.claim(store, await found(store, shell, wanted))
 
 
 def _write(store: KeepsBytes, claims: list[Claim], path: str) -> None:

@@ -120,6 +120,47 @@ def test_a_variable_and_a_value_are_shared(ann, bob):
     assert bob.run(f"%cascade load {record}").result == "[datetime.date(2020, 1, 2)]"
 
 
+def test_a_variable_may_hold_the_cid(ann):
+    ann.run("%%cascade -n part\npart = [1, 2]")
+    record = cids_in(ann.run("%cascade share part"))[0]
+    ann.run(f"cid = {record!r}\nnumber = 3\ntext = 'part'")
+    for word in (record, record[:20], "part", "cid", "$cid", "{cid}"):
+        ann.run("del part")
+        assert ann.run(f"%cascade load {word}").stdout == "bound: part\n"
+        assert ann.value("part") == "[1, 2]"
+    ann.run("got = %cascade load cid --as got")
+    assert ann.value("got") == "{'part': [1, 2]}"
+    assert f"record    {record}" in ann.run("%cascade show cid").stdout
+    assert cids_in(ann.run("%cascade share cid"))[0] == record
+    assert cids_in(ann.run("%cascade export $cid -o cid.car"))[0] == record
+    assert "n: " not in ann.run("%cascade share {cid} --dry-run").stdout
+    assert refused(ann, "%cascade load number") == (
+        "the variable 'number' holds no CID: it is of type int"
+    )
+    assert refused(ann, "%cascade load text") == (
+        "the variable 'text' holds no CID: it is another text"
+    )
+    assert refused(ann, "%cascade show number").endswith("the variable of that name holds no CID")
+    assert ann.run("%cascade forget cid").stdout == "forgot 1 result of cid\n"
+    assert refused(ann, "%cascade show cid").startswith("nothing is stored")
+
+
+def test_what_is_stored_comes_before_a_variable(ann):
+    ann.run("%%cascade -n mine\na = 1", "%%cascade -n other\nb = 2")
+    record = cids_in(ann.run("%cascade share other"))[0]
+    ann.run(f"mine = {record!r}")
+    assert ann.run("%cascade load mine").stdout == "bound: a\n"
+    assert "name      mine" in ann.run("%cascade show mine").stdout
+
+
+def test_an_entry_names_its_record(ann):
+    ann.run("from cascade_nb import cached\n@cached\ndef f(x):\n    return [x]\n\nf(1)")
+    ann.run("entry = await f.peek(1)")
+    record = ann.value("entry.record_cid").strip("'")
+    assert cids_in(ann.run("%cascade share entry"))[0] == record
+    assert ann.run("%cascade load entry").result == "[1]"
+
+
 def test_a_variable_that_has_changed_is_not_the_cell_of_its_name(ann):
     ann.run("%%cascade\nx = [1]")
     cell = cids_in(ann.run("%cascade share x"))[0]
@@ -204,7 +245,10 @@ def test_sharing_what_is_not_stored_says_so_and_spoils_nothing(ann):
         ("share", "usage: %cascade share X [--car FILE] [--dry-run]"),
         ("share x --bogus", "no option --bogus; usage: %cascade share X [--car FILE] [--dry-run]"),
         ("share x --car", "usage: %cascade share X [--car FILE] [--dry-run]"),
-        ("load hello", "'hello' is not a CID"),
+        (
+            "load hello",
+            "'hello' is not a CID, and neither a stored result nor a variable goes by it",
+        ),
         ("load", "usage: %cascade load CID [--as NAME]"),
         ("load 'x", "a quote does not close; usage: %cascade load CID [--as NAME]"),
         ("export", "usage: %cascade export X... -o FILE.car"),
