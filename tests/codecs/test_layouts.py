@@ -69,7 +69,7 @@ STEPS: dict[str, Callable[[Any], Any]] = {
     "some columns": lambda f: f.iloc[:, 1:],
     "others chosen": lambda f: f[list(f.columns[[0, -1]])],
     "drop": lambda f: f.drop(columns=f.columns[len(f.columns) // 2]),
-    "more": lambda f: f.assign(more=0.5),
+    "more": lambda f: f.set_axis(range(f.shape[1]), axis=1).assign(more=0.5),
     "beside": lambda f: pd.concat([f, f], axis=1),
     "below": lambda f: pd.concat([f, f]),
     "sorted": lambda f: f.sort_index(ascending=False),

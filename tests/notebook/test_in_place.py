@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import pickle
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import Any
@@ -56,7 +56,7 @@ def test_a_change_is_done_again_on_the_same_parts(case: str) -> None:
     if isinstance(current, dict):
         parts = {key: current[key] for key in current if isinstance(current[key], list)}
     graft = Graft()
-    result = copy.deepcopy(first["x"])
+    result = pickle.loads(pickle.dumps(first["x"]))
     assert graft.add(current, result, found.kept) == ""
     graft.apply()
     assert fingerprint(graft.swap(current)) == fingerprint(first["x"])
