@@ -46,14 +46,11 @@ async def forget_named(store: object, shell: Any, word: str) -> list[Entry]:
 
 
 def _held(shell: Any, word: str, error: ConfigurationError) -> str:
-    """The CID or key that the variable `word` holds; raises `error` where there is no variable."""
-    value = _variable(shell, word)
-    held = _identity_in(value)
-    if held:
-        return held
-    if value is _NO_VARIABLE:
+    """The CID or key that the variable `word` holds; raises `error` where there is none."""
+    held = _identity_in(_variable(shell, word))
+    if not held:
         raise error
-    raise ConfigurationError(f"{error}; the variable of that name holds no CID") from None
+    return held
 
 
 async def cid_named(store: object, shell: Any, word: str) -> str:
