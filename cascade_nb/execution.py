@@ -30,13 +30,14 @@ from cascade_nb.events import (
     TaskRetrying,
     TaskSkipped,
 )
+from cascade_nb.fingerprint.generators import Moves
 from cascade_nb.flights import Flights, Landing, Lead, leading
 from cascade_nb.loop import from_guest, in_thread, pause
 from cascade_nb.policies.adapted import NoLock, as_task_policy
 from cascade_nb.protocols import CachePolicy, Executor, Flushes, Lock, StateBackend, TaskPolicy
 from cascade_nb.records import Entry, Reads
 from cascade_nb.tasks import Bypass, Hit, Miss, Outcome, Report, Status, Task
-from cascade_nb.wording import ShortRepr
+from cascade_nb.wording import ShortRepr, part_repr
 
 T = TypeVar("T")
 
@@ -100,6 +101,11 @@ class Engine:
         self.enabled = enabled
         self.task_policy = as_task_policy(policy)
         self._flights = Flights()
+
+    def __repr__(self) -> str:
+        parts = {"policy": self.policy, "executor": self.executor, "state": self.state}
+        shown = [f"{name}={part_repr(part)}" for name, part in parts.items() if part is not None]
+        return f"Engine({', '.join([*shown, *['enabled=False'] * (not self.enabled)])})"
 
     @overload
     async def run(self, calls: Call[T]) -> T: ...
@@ -254,8 +260,9 @@ class Engine:
         await self._tell_state(task, "Running")
         await self._tell(TaskExecutionStarted, task)
         recorder = files.Recorder(candidates=miss.candidates if miss is not None else ())
+        moves = Moves()
         try:
-            with recorder:
+            with recorder, moves:
                 value = await self._attempt(task)
         except BaseException as error:
             seconds = time.perf_counter() - begun
@@ -277,7 +284,9 @@ class Engine:
                 kept: Entry | Bypass | None = Bypass(f"{recorder.changed} while it ran")
             else:
                 reads = await reads_of(recorder, miss)
-                outcome = Outcome(value=value, seconds=seconds, reads=reads)
+                outcome = Outcome(
+                    value=value, seconds=seconds, reads=reads, moved=frozenset(moves.found)
+                )
                 kept = await self.keep(task, policy, miss, outcome)
             if isinstance(kept, Bypass):
                 status, reason = Status.BYPASS, kept.reason

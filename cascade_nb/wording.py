@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import reprlib
 from collections.abc import Collection, Sequence
 from itertools import islice
@@ -20,6 +21,22 @@ def one_line(text: str, limit: int = 200) -> str:
     if not line.isprintable():
         line = "".join(c if c.isprintable() else "\ufffd" for c in line)
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def part_repr(part: object) -> str:
+    """What `part` is called in the repr of what it is a part of; of others' types the name alone.
+
+    What their reprs show, such as a password, is not ours to print.
+    """
+    kind = type(part)
+    return repr(part) if kind.__module__.startswith("cascade_nb.") else f"{kind.__name__}(...)"
+
+
+def short_path(path: str) -> str:
+    """`path` on one line, from ``~`` on where it lies in the user's home."""
+    home = os.path.expanduser("~")
+    inside = path == home or path.startswith(home.rstrip(os.sep) + os.sep)
+    return one_line("~" + path[len(home.rstrip(os.sep)) :] if inside and home != os.sep else path)
 
 
 def short_cid(cid: str) -> str:

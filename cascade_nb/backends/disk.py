@@ -21,6 +21,7 @@ from cascade_nb.errors import BackendError, ConfigurationError
 from cascade_nb.loop import in_thread
 from cascade_nb.protocols import Bytes, Lock
 from cascade_nb.units import parse_size
+from cascade_nb.wording import short_path
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -64,7 +65,7 @@ class DiskCacheBackend(ValueFace):
         forks.watch(self)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.path!r})"
+        return f"{type(self).__name__}({short_path(self.path)!r})"
 
     def close(self) -> None:
         """Close files and connections; the next use opens them again."""

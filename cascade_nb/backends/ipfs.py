@@ -26,6 +26,7 @@ from cascade_nb.content.verification import check_block
 from cascade_nb.errors import BackendError, IntegrityError, logger
 from cascade_nb.loop import on_background
 from cascade_nb.protocols import Bytes, CacheBackend, Collected, Lock, Progress
+from cascade_nb.wording import part_repr
 
 TOKEN_VARIABLE = "CASCADE_IPFS_TOKEN"  # noqa: S105 - its name
 
@@ -86,7 +87,7 @@ class IpfsCacheBackend(ValueFace):
         self._damaged: OrderedDict[str, bool] = OrderedDict()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.server!r})"
+        return f"{type(self).__name__}({part_repr(self.metadata)}, {self.server!r})"
 
     @property
     def server(self) -> str:

@@ -60,6 +60,9 @@ class InMemoryCacheBackend(ValueFace):
         self._locked: set[tuple[int, str]] = set()
         forks.watch(self)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     async def read_record(self, key: str) -> bytes | None:
         """The envelope under `key` while its ttl lasts, by a clock that cannot be set."""
         with self._lock:

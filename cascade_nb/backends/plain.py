@@ -21,6 +21,9 @@ class PlainStore:
         self._backend = backend
         self._name = type(backend).__name__
 
+    def __repr__(self) -> str:
+        return f"{self._name}(...)"
+
     async def read_record(self, key: str) -> bytes | None:
         """The envelope under `key`, if the backend still has it."""
         found = await self._get(f"record:{key}")

@@ -32,6 +32,7 @@ from cascade_nb.protocols import (
     Locks,
     Versions,
 )
+from cascade_nb.wording import part_repr
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ class TieredCacheBackend(ValueFace):
         self._changes = 0
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self.tiers))})"
+        return f"{type(self).__name__}({', '.join(map(part_repr, self.tiers))})"
 
     async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
         """As every backend's; on return the remote tiers have it, too, unless they fail."""

@@ -38,6 +38,11 @@ class LocalExecutor:
         self._pool: Pool | None = None
         self._lock = threading.Lock()
 
+    def __repr__(self) -> str:
+        pools = (("threads", self._threads), ("processes", self._processes))
+        given = ", ".join(f"{name}={count}" for name, count in pools if count)
+        return f"{type(self).__name__}({given})"
+
     async def execute(self, task: Task) -> Any:
         """The value of the task's body; what it raises comes out unchanged."""
         if task.asynchronous:

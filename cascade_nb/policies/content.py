@@ -56,6 +56,7 @@ from cascade_nb.tasks import (
     TaskKind,
 )
 from cascade_nb.units import parse_duration
+from cascade_nb.wording import part_repr
 
 T = TypeVar("T")
 
@@ -74,6 +75,9 @@ class ContentCachePolicy:
         self.ttl = None if ttl is None else parse_duration(ttl)
         self._locks = self.store if isinstance(self.store, Locks) else None
         self._notes = self.store if isinstance(self.store, KeepsNotes) else None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({part_repr(self.store)})"
 
     # The public protocol: inputs that are all there is to the key.
 
@@ -137,6 +141,14 @@ class ContentCachePolicy:
             return Bypass(str(error))
         except BackendError as error:
             return self._outage(error)
+        for generator in sorted(outcome.moved - key.generators):
+            warn_once(
+                f"{task.name}: what it calls draws numbers from the global generator of"
+                f" {generator}, whose state is not in the key; pass random_state=, or a generator,"
+                " or seed it inside",
+                ("draws", task.name, generator),
+                StaleRiskWarning,
+            )
         await self._write_note(task, key)
         return entry
 

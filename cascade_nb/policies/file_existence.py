@@ -8,6 +8,7 @@ from typing import Any
 
 from cascade_nb.errors import ConfigurationError
 from cascade_nb.loop import in_thread
+from cascade_nb.wording import short_path
 
 
 class FileExistenceCache:
@@ -26,6 +27,11 @@ class FileExistenceCache:
                 f"target_path must be a path or a callable that gives one, not {target_path!r}"
             )
         self._target_path = target_path
+
+    def __repr__(self) -> str:
+        target = self._target_path
+        shown = "..." if callable(target) else repr(short_path(os.fspath(target)))
+        return f"{type(self).__name__}({shown})"
 
     async def check(self, task_id: str, inputs: Mapping[str, Any]) -> str | None:
         """The path where the file exists, else None."""

@@ -17,6 +17,7 @@ from cascade_nb.protocols import Bytes, CacheBackend
 from cascade_nb.records import Record
 from cascade_nb.tasks import Outcome, Task
 from cascade_nb.units import parse_size
+from cascade_nb.wording import part_repr
 
 # In a record's environment: where its contents lie, if not beside it.
 PLACE, IPFS = "content", "ipfs"
@@ -48,7 +49,12 @@ class IpfsCachePolicy(ContentCachePolicy):
         ttl: Any = None,
     ) -> None:
         self.min_bytes = parse_size(min_bytes, what="min_bytes")
-        super().__init__(_BySize(local, ipfs, self.min_bytes), ttl)
+        store = _BySize(local, ipfs, self.min_bytes)
+        super().__init__(store, ttl)
+        self._tiers = store.tiers
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(part_repr, self._tiers))})"
 
     def _record(self, task: Task, key: Key, outcome: Outcome, package: Package) -> Record:
         record = super()._record(task, key, outcome, package)

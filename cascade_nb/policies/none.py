@@ -20,6 +20,9 @@ class NoCache:
     def __init__(self, reason: str = "NoCache") -> None:
         self._reason = reason
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     async def check(self, task_id: str, inputs: Mapping[str, Any]) -> None:
         """None: the task has to run."""
 
