@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from cascade_nb.errors import ConfigurationError, logger, warn_once
 from cascade_nb.events import MessageBus
 from cascade_nb.protocols import CacheBackend, CachePolicy, Executor, StateBackend, TaskPolicy
-from cascade_nb.stores import STORE_VARIABLE, Store, open_store
+from cascade_nb.stores import STORE_VARIABLE, Store, open_store, place_of
 
 if TYPE_CHECKING:
     from cascade_nb.execution import Engine
@@ -56,9 +56,10 @@ def configure(**changes: Any) -> Engine:
     Args:
         **changes: fields of `Settings`:
             `store`, where results go: ``memory://``, a path, ``disk:///path?size=20GB``,
-            ``redis://host:6379/0``, ``ipfs://127.0.0.1:5001?metadata=redis://host``, a backend, or
-            a list of these, nearest first; `gateways`, a list of URLs of trustless IPFS gateways
-            that `load` may ask; `signing_key`, the path of an OpenSSH Ed25519 key to sign with in
+            ``disk://`` (the default store), ``redis://host:6379/0``,
+            ``ipfs://127.0.0.1:5001?metadata=redis://host``, a backend, or a list of these, nearest
+            first; `gateways`, a list of URLs of trustless IPFS gateways that `load` may ask;
+            `signing_key`, the path of an OpenSSH Ed25519 key to sign with in
             place of one made for the purpose; `executor`, where bodies run, such as
             ``LocalExecutor(threads=4)``; `policy`, a `CachePolicy` to use in place of the content
             cache over `store`; `bus`, the `MessageBus` that events go to; `state`, a `StateBackend`
@@ -154,12 +155,11 @@ def _make_engine(wanted: Settings) -> Engine:
 
 
 def _session_backend(store: Any) -> CacheBackend:
-    """The backend of the session, kept while its setting stays: a store in memory must not end."""
+    """The backend of the session, kept while its place stays: a store in memory must not end."""
     global _backend
-    name = os.environ.get(STORE_VARIABLE) if store is None else store
-    name = tuple(name) if isinstance(name, list) else name
-    if _backend is None or _backend[0] != name:
-        _backend = (name, open_store(store))
+    place = place_of(store)
+    if _backend is None or _backend[0] != place:
+        _backend = (place, open_store(store))
     return _backend[1]
 
 

@@ -15,8 +15,14 @@ from cascade_nb.protocols import CacheBackend
 from cascade_nb.units import parse_size
 
 STORE_VARIABLE = "CASCADE_STORE"
-_KNOWN = "memory://, a path, disk:///path?size=20GB, redis://host:6379/0 or ipfs://127.0.0.1:5001"
+_KNOWN = (
+    "memory://, a path, disk:///path?size=20GB, disk:// for the default one, redis://host:6379/0 "
+    "or ipfs://127.0.0.1:5001"
+)
 _IPFS_PORT = 5001
+
+_MEMORY = "memory://"
+_CACHE_VARIABLES = ("XDG_CACHE_HOME", "LOCALAPPDATA")
 
 Store: TypeAlias = str | os.PathLike[str] | CacheBackend
 
@@ -26,7 +32,8 @@ def open_store(store: Store | Sequence[Store] | None = None) -> CacheBackend:
 
     Args:
         store: a URL, a path, a backend, or a list of them, nearest first; several URLs may stand
-            in one text, with spaces between. None stands for CASCADE_STORE or the default store.
+            in one text, with spaces between. ``disk://`` is the default store, None stands for
+            CASCADE_STORE or that.
 
     Raises:
         ConfigurationError: a scheme or an option is not known, or an extra is not installed.
@@ -42,6 +49,17 @@ def open_store(store: Store | Sequence[Store] | None = None) -> CacheBackend:
     if isinstance(store, str) and _is_ipfs(store):
         return _ipfs(store, None)
     return _plain(store)
+
+
+def place_of(store: Any) -> object:
+    """What the places that `store` names depend on: two with equal answers are the same place."""
+    if store is None:
+        store = os.environ.get(STORE_VARIABLE)
+    name = tuple(store) if isinstance(store, list) else store
+    if name == _MEMORY:
+        return name
+    # What lies in the user's home lies elsewhere once that has changed.
+    return name, os.path.expanduser("~"), *map(os.environ.get, _CACHE_VARIABLES)
 
 
 def default_store() -> Path:
@@ -109,8 +127,12 @@ def _plain(store: Any) -> CacheBackend:
             raise ConfigurationError("a store in memory has no name: write memory://")
         return InMemoryCacheBackend()
     if scheme == "disk":
+        if not url.netloc and not url.path:
+            return _disk(default_store(), options)
         if not url.path:
-            raise ConfigurationError(f"store {shown} names no folder: write disk:///path")
+            raise ConfigurationError(
+                f"store {shown} names no folder: write disk:///path, or {shown} for the default one"
+            )
         return _disk(_path_of(url.netloc, url.path), options)
     raise ConfigurationError(f"store scheme {scheme!r} is not known; use {_KNOWN}")
 

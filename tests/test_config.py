@@ -53,7 +53,7 @@ def test_a_later_call_changes_only_what_it_names(tmp_path: Path) -> None:
     ("setting", "culprit"),
     [
         ({"store": "ftp://host"}, "'ftp'"),
-        ({"store": "disk://"}, "names no folder"),
+        ({"store": "disk://~"}, "names no folder"),
         ({"store": "disk:/folder"}, "disk://"),
         ({"store": "disk:///folder?siz=3"}, "'siz'"),
         ({"store": "disk:///folder?size=much"}, "'much'"),
@@ -149,3 +149,31 @@ def test_a_bad_store_in_the_environment_costs_no_answer(monkeypatch: pytest.Monk
     configure(store=InMemoryCacheBackend())
     assert one() == 1
     assert seen == [Status.BYPASS, Status.MISS]
+
+
+@pytest.mark.parametrize("store", ["disk://", ["disk://", "memory://"]], ids=["alone", "in a list"])
+def test_the_default_store_has_a_name(store: Any, own_home: Path) -> None:
+    configure(store=store)
+    assert cached(lambda: 1)() == 1
+    assert (own_home / ".cache" / "cascade-nb").is_dir()
+
+
+def test_the_environment_may_name_the_default_store_too(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CASCADE_STORE", "memory:// disk://?size=1GB")
+    _, disk = engine().policy.store.tiers  # type: ignore[union-attr]
+    assert disk.path == str(own_home / ".cache" / "cascade-nb")
+    assert disk.limit == 10**9
+
+
+def test_a_store_at_home_follows_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    homes = [tmp_path / "first", tmp_path / "second"]
+    paths = []
+    for home in homes:
+        monkeypatch.setenv("HOME", str(home))
+        paths.append(configure(store="~/results").policy.store.path)  # type: ignore[union-attr]
+    assert paths == [str(home / "results") for home in homes]
+    kept = configure(store="memory://").policy.store  # type: ignore[union-attr]
+    monkeypatch.setenv("HOME", str(homes[0]))
+    assert configure(enabled=True).policy.store is kept  # type: ignore[union-attr]
