@@ -260,7 +260,7 @@ class Engine:
         await self._tell_state(task, "Running")
         await self._tell(TaskExecutionStarted, task)
         recorder = files.Recorder(candidates=miss.candidates if miss is not None else ())
-        moves = Moves()
+        moves = Moves(task.id)
         try:
             with recorder, moves:
                 value = await self._attempt(task)

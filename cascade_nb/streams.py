@@ -27,6 +27,7 @@ from cascade_nb.events import (
     TaskSkipped,
 )
 from cascade_nb.execution import Engine, describe_error, new_run_id, reads_of
+from cascade_nb.fingerprint.generators import Moves
 from cascade_nb.fingerprint.values import fingerprint
 from cascade_nb.flights import Landing, Lead, leading
 from cascade_nb.loop import in_thread, run_sync
@@ -40,16 +41,17 @@ _TAKES_PART = "its consumer sent or threw something into it"
 
 
 class Stepping:
-    """Around each step of a body: the files that it reads are recorded.
+    """Around each step of a body: the files that it reads are recorded, and what it draws from.
 
     What it calls does not wait for its flight, if it has the lead of one, and who waits for that
     can tell where it is run.
     """
 
-    __slots__ = ("_lead", "_leading", "recorder")
+    __slots__ = ("_lead", "_leading", "moves", "recorder")
 
-    def __init__(self, recorder: files.Recorder, lead: Lead | None) -> None:
+    def __init__(self, task: Task, recorder: files.Recorder, lead: Lead | None) -> None:
         self.recorder = recorder
+        self.moves = Moves(task.id)
         self._lead = lead
         self._leading = None if lead is None else leading(lead.flight)
 
@@ -58,8 +60,10 @@ class Stepping:
             self._lead.go_on()
             self._leading.__enter__()
         self.recorder.start()
+        self.moves.start()
 
     def __exit__(self, *error: Any) -> None:
+        self.moves.stop()
         self.recorder.stop()
         if self._leading is not None:
             self._leading.__exit__(*error)
@@ -93,7 +97,7 @@ class Stream:
         self._fingerprints: list[str] = []
         self._taken_part = False
         self._lead: Lead | None = None
-        self.stepping = Stepping(files.Recorder(), None)
+        self.stepping = Stepping(task, files.Recorder(), None)
         self._on_report = on_report
 
     def __enter__(self) -> None:
@@ -128,7 +132,7 @@ class Stream:
             return items, returned
         if isinstance(verdict, Miss):
             recorder = files.Recorder(candidates=verdict.candidates)
-            self.stepping = Stepping(recorder, self._lead)
+            self.stepping = Stepping(task, recorder, self._lead)
         self._body_begun = time.perf_counter()
         await publish(TaskExecutionStarted(run_id=self._run_id, task_id=task.id, name=task.name))
         return None
@@ -212,7 +216,10 @@ class Stream:
             warn_once(f"the result of {name} was not cached: {kept.reason}", ("keep", name))
         else:
             reads = await reads_of(self.stepping.recorder, verdict)
-            outcome = Outcome(value=(self._items, returned), seconds=seconds, reads=reads)
+            moved = frozenset(self.stepping.moves.found)
+            outcome = Outcome(
+                value=(self._items, returned), seconds=seconds, reads=reads, moved=moved
+            )
             kept = await self._engine.keep(self._task, self._policy, verdict, outcome)
         if isinstance(kept, Bypass):
             return self._report(Status.BYPASS, reason=kept.reason, seconds=seconds)

@@ -115,11 +115,15 @@ class CellResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a task's body gave: the value (of a cell, a `CellResult`), its time and its files."""
+    """What a task's body gave: the value (of a cell, a `CellResult`), its time and its files.
+
+    `moved` are the names of the global random generators that it has drawn from.
+    """
 
     value: Any
     seconds: float
     reads: Reads = field(default_factory=Reads)
+    moved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,9 +165,7 @@ class Assembly:
 
     def _name(self, item: Reached) -> None:
         name = item.value
-        seeds = risks.SEEDS.get(name)
-        if seeds is not None:
-            self.found.seeded.add(seeds)
+        self.found.seeded.update(risks.seeded_by(name))
         message = risks.of_name(name, call=item.call)
         if message is not None:
             risk = Risk(line=item.line, name=name, message=message)
@@ -266,6 +264,10 @@ class Assembly:
             known = (risk.line, risk.message) in named
             if not risk.package or (risk.package in self.packages and not known):
                 yield risk
+
+    def generators(self) -> frozenset[str]:
+        """The global random generators that are seeded, or that are drawn from, which is a risk."""
+        return frozenset(self.found.seeded | self.found.draws.keys())
 
     def previews(self) -> Mapping[str, str]:
         """Short texts of the values, by label."""

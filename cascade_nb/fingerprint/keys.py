@@ -40,7 +40,8 @@ class Key:
     "helper clean") to hex digests, `risks` lists what no key can see. `previews()` gives short
     texts of values by label, of none whose name is ignored or looks like a secret's. `texts()`
     gives those in code and values that may be paths of files. `settled` names the libraries whose
-    settings count, among the parts or not since they are the defaults.
+    settings count, among the parts or not since they are the defaults; `generators` the global
+    random generators that the code is known to seed, or to draw from, which is among the risks.
     """
 
     digest: str
@@ -49,6 +50,7 @@ class Key:
     previews: Callable[[], Mapping[str, str]] = field(compare=False)
     texts: Callable[[], tuple[str, ...]] = field(compare=False)
     settled: frozenset[str] = field(default=frozenset(), compare=False)
+    generators: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 class Memo:
@@ -263,6 +265,7 @@ def _key_of(assembly: Assembly, version: str | None, reads: Sequence[str]) -> Ke
         previews=assembly.previews,
         texts=assembly.texts,
         settled=assembly.settled,
+        generators=assembly.generators(),
     )
 
 
@@ -273,6 +276,7 @@ def key_from_parts(
     previews: Callable[[], Mapping[str, str]] = dict,
     texts: Callable[[], tuple[str, ...]] = tuple,
     settled: frozenset[str] = frozenset(),
+    generators: frozenset[str] = frozenset(),
 ) -> Key:
     """The key made of `parts`, hex digests by label, in whatever order."""
     joined = "".join(sorted([f"{label}\0{part}" for label, part in parts.items()]))
@@ -285,6 +289,7 @@ def key_from_parts(
         previews=previews,
         texts=texts,
         settled=settled,
+        generators=generators,
     )
 
 

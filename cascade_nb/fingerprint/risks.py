@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -224,6 +225,9 @@ _FRESH_GENERATORS = frozenset(
     {"random.Random", "numpy.random.default_rng", "numpy.random.RandomState"}
 )
 SEEDS = {"random.seed": "random", "numpy.random.seed": "numpy.random"}
+# Functions of libraries that seed them all; those of these packages seed only their own.
+_SEED_ALL = frozenset({"seed_everything", "set_random_seed", "set_seed"})
+_SEED_OWN = frozenset({"torch", "tensorflow", "jax", "mxnet"})
 # Methods whose text argument is code, or the name of a module.
 TEXT_METHODS = frozenset({"query", "eval", "run_cell", "import_module"})
 
@@ -293,6 +297,14 @@ def generator_of(name: str) -> str | None:
     if name in _FRESH_GENERATORS:
         return None
     return next((g for g in ("random", "numpy.random") if name.startswith(f"{g}.")), None)
+
+
+def seeded_by(name: str) -> Collection[str]:
+    """The global generators that the thing that counts by `name` seeds."""
+    top, _, attribute = name.partition(".")
+    if attribute.rpartition(".")[2] in _SEED_ALL and top not in _SEED_OWN:
+        return SEEDS.values()
+    return [SEEDS[name]] if name in SEEDS else ()
 
 
 def names_in_query(text: str, *, columns: bool) -> list[str]:

@@ -75,7 +75,7 @@ class Varying:
                 self._iterates(node, node.generators)
             case ast.Starred():
                 self._takes(node, [node.value])
-        self.harmless.update(id(call) for call in looked_up if isinstance(call, ast.Call))
+        self.harmless.update(id(node) for node in looked_up if _tells_apart(node))
 
     def _call(self, node: ast.Call) -> Iterable[ast.expr]:
         """Look at a call; its arguments, where it only looks for them."""
@@ -168,6 +168,11 @@ class Varying:
                 inner = seen | {name}
                 return bool(values) and all(v and self._is_set(v, inner) for v in values)
         return False
+
+
+def _tells_apart(node: ast.expr | None) -> bool:
+    """Whether `node` asks for an address or a hash, of which only equality may count."""
+    return isinstance(node, ast.Call) and called(node) in ("id", "hash", "__hash__")
 
 
 def called(node: ast.Call) -> str:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from cascade_nb.fingerprint import magics, settings
+from cascade_nb.fingerprint import generators, magics, settings
 from cascade_nb.fingerprint.settings import ABSENT, Settings, State, same
 
 # What would put a secret into a result that may be shared.
@@ -246,36 +246,14 @@ def _read_folder() -> State:
         return {"": ""}  # Somebody has removed it.
 
 
-def _read_random() -> State:
-    version, numbers, gauss = random.getstate()
-    return {"": [version, list(numbers), gauss]}
-
-
 def _put_random(_: str, value: list[Any]) -> None:
     version, numbers, gauss = value
     random.setstate((version, tuple(numbers), gauss))
 
 
 def _read_numpy_random() -> State | None:
-    module = sys.modules.get("numpy.random")
-    if module is None:
-        return None
-    state = module.get_state(legacy=False)
-    if state["bit_generator"] != "MT19937":
-        return {"": state}
-    inner = state["state"]
-    return {
-        "": [inner["key"].tobytes(), inner["pos"], state["has_gauss"], float(state["gauss"])],
-    }
-
-
-def _is_numpy_seeded() -> bool:
-    """Whether `numpy.random.seed` was called, by installed code as well.
-
-    It leaves the generator without the sequence of seeds that a fresh one is made from.
-    """
-    generator = getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None)
-    return getattr(getattr(generator, "_bit_generator", None), "_seed_seq", False) is None
+    state = generators.state_of_numpy()
+    return None if state is None else {"": state}
 
 
 def _put_numpy_random(_: str, value: list[Any]) -> None:
@@ -424,13 +402,18 @@ SURFACES = (
     Surface(_ENVIRONMENT, lambda: dict(os.environ), _put_variable, _drop_variable),
     Surface(_FOLDER, _read_folder, lambda _, folder: os.chdir(folder)),
     Surface(_PATH, _read_path, _put_path),
-    Surface("the random module", _read_random, _put_random, generator=True),
+    Surface(
+        "the random module",
+        lambda: {"": generators.state_of_random()},
+        _put_random,
+        generator=True,
+    ),
     Surface(
         "numpy.random",
         _read_numpy_random,
         _put_numpy_random,
         generator=True,
-        is_seeded=_is_numpy_seeded,
+        is_seeded=generators.is_numpy_seeded,
     ),
     Surface("torch's generator", _read_torch_random, _put_torch_random, generator=True),
     _surface_of(settings.PARAMETERS, _put_parameter),
