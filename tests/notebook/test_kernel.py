@@ -177,6 +177,20 @@ def test_seeded_draws_depend_on_the_state(kernel: Kernel) -> None:
     assert seen[0] == seen[2] != seen[1]
 
 
+def test_draws_in_libraries_are_told_of_where_nobody_has_seeded(kernel: Kernel) -> None:
+    # A message in parts draws the line between them.
+    make = "import random\nfrom email.mime.multipart import MIMEMultipart"
+    cell = "%%cascade --name letter\nletter = MIMEMultipart().as_string()"
+    kernel.restart()  # other tests have seeded
+    kernel.run("%load_ext cascade_nb", make)
+    assert "draws numbers from the global generator of random" in kernel.run(cell).stderr
+    seen = []
+    for seed in (1, 2, 1):
+        assert kernel.run(f"random.seed({seed})", f"{cell}  # {seed}").stderr == ""
+        seen.append(kernel.value("letter"))
+    assert seen[0] == seen[2] != seen[1]
+
+
 def test_a_default_that_has_changed_is_a_miss(kernel: Kernel) -> None:
     cell = "%%cascade --name default\ndef scaled(x, by=unit):\n    return x * by\nmark = 1"
     kernel.run("unit = 2", cell, "unit = 3", cell)
