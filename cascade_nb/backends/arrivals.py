@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import libipld
 
 from cascade_nb import provenance
-from cascade_nb.content.cid import DAG_CBOR, codec_of, parse
-from cascade_nb.errors import BackendError, ContentTooLargeError, warn_once
+from cascade_nb.content import dag_cbor
+from cascade_nb.content.cid import DAG_CBOR, codec_of, parse, to_text
+from cascade_nb.errors import BackendError, ContentTooLargeError, IntegrityError, warn_once
 from cascade_nb.protocols import Bytes, KeepsBytes
 
 T = TypeVar("T")
@@ -48,7 +49,7 @@ class Arrival:
         self.missing.discard(cid)
         self.contents.append(cid)
         if codec_of(parse(cid)) == DAG_CBOR:
-            self.missing.update(set(_links(data)).difference(self.contents))
+            self.missing.update(_links(data).difference(self.contents))
 
     async def land(self) -> None:
         """All has come: the nearer stores get the record, for what is left of its ttl."""
@@ -95,11 +96,9 @@ def _claim(envelope: bytes) -> dict[str, Any] | None:
     return tree if isinstance(tree, dict) else None
 
 
-def _links(node: Bytes) -> list[str]:
-    """The CIDs that a cell's node links, or none where it is no such node."""
+def _links(node: Bytes) -> set[str]:
+    """The CIDs that a cell's node links; none where it is damaged, which its reader finds."""
     try:
-        tree = libipld.decode_dag_cbor(bytes(node))
-        links = [output["cid"] for output in tree["outputs"].values()]
-        return [libipld.encode_cid(link) for link in (*links, tree["displays"])]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return []
+        return set(map(to_text, dag_cbor.links(bytes(node))))
+    except IntegrityError:
+        return set()

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cascade_nb.errors import ConfigurationError, logger, warn_once
+from cascade_nb.provenance.locks import ForkableLock
 from cascade_nb.provenance.strongbox import StrongboxError, folder, keep
 
 if TYPE_CHECKING:
@@ -103,17 +103,7 @@ _held: tuple[tuple[str | None, str | None], SigningKey] | None = None
 # Likewise, where our own key pair lies or would lie, and its public key.
 _own: tuple[str | None, str, str | None] | None = None
 _session_key: SigningKey | None = None
-_lock = threading.Lock()
-
-
-def _begin_anew() -> None:
-    """A child that was forked while another thread held the lock has nobody to free it."""
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+_lock = ForkableLock()
 
 
 def _asked() -> tuple[str | None, str | None]:
@@ -129,7 +119,7 @@ def _chosen_path() -> str | None:
 
 def _hold(asked: tuple[str | None, str | None]) -> tuple[tuple[str | None, str | None], SigningKey]:
     global _held
-    with _lock:
+    with _lock.held():
         if _held is None or _held[0] != asked:
             chosen = asked[1]
             _held = (asked, _find() if chosen is None else _choose(os.path.expanduser(chosen)))

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
-import threading
 from dataclasses import dataclass, field
 
 from blake3 import blake3
 
 from cascade_nb.errors import warn_once
 from cascade_nb.protocols import Bytes
+from cascade_nb.provenance.locks import ForkableLock
 from cascade_nb.provenance.strongbox import StrongboxError, folder, keep
 
 _LENGTH = 32
@@ -58,17 +58,7 @@ class _Held:
 
 _held: _Held | None = None
 _session_secret: bytes | None = None
-_lock = threading.Lock()
-
-
-def _begin_anew() -> None:
-    """A child that was forked while another thread held the lock has nobody to free it."""
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+_lock = ForkableLock()
 
 
 def _mac(record: Bytes, context: bytes) -> bytes:
@@ -81,7 +71,7 @@ def _mac(record: Bytes, context: bytes) -> bytes:
 
 def _hold(home: str | None) -> _Held:
     global _held
-    with _lock:
+    with _lock.held():
         if _held is None or _held.home != home:
             _held = _Held(home, _find())
         return _held
