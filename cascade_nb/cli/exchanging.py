@@ -10,7 +10,7 @@ import click
 from cascade_nb.backends.plain import as_store
 from cascade_nb.cli.options import json_option, print_json, store_option
 from cascade_nb.config import settings
-from cascade_nb.exchange import giving, taking, telling
+from cascade_nb.exchange import giving, revealing, taking, telling
 from cascade_nb.loop import run_sync
 from cascade_nb.meter import Meter
 from cascade_nb.policies.belief import Claim
@@ -28,18 +28,21 @@ from cascade_nb.wording import ShortRepr, one_line
     "--car", type=click.Path(path_type=Path), metavar="FILE", help="Write a file instead."
 )
 @click.option("--dry-run", is_flag=True, help="List what would be revealed, and do nothing.")
+@click.option("--verbose", is_flag=True, help="With --dry-run: list each name on a line.")
 @store_option
 @json_option
-def share(x: str, car: Path | None, dry_run: bool, store: str | None, as_json: bool) -> None:
+def share(
+    x: str, car: Path | None, dry_run: bool, verbose: bool, store: str | None, as_json: bool
+) -> None:
     """Sign X and pin it on the store's IPFS nodes: a name, a CID or its beginning, or a key."""
     opened = _opened(store)
     found = run_sync(giving.find_for_people(opened, x))
     if dry_run:
         record = giving.record_of(found)
         if as_json:
-            print_json(telling.revealed_data(record))
+            print_json(revealing.revealed_data(record))
         else:
-            click.echo(telling.as_lines(telling.revealed(record)))
+            click.echo(revealing.revealed(record, verbose=verbose))
         return
     claim = run_sync(giving.claim(opened, found))
     if car is not None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cascade_nb import catalog
@@ -17,7 +16,7 @@ from cascade_nb.protocols import Collected
 from cascade_nb.provenance import Origin
 from cascade_nb.records import Entry, Record
 from cascade_nb.surface import trusting, typed
-from cascade_nb.units import human_seconds, human_size
+from cascade_nb.units import human_size
 from cascade_nb.wording import one_line, plural, short_signer, text_table
 
 _SHOWN_OUTPUTS = 6
@@ -126,39 +125,6 @@ def _trusting(record: Record | Entry) -> str:
     return trusting(record.producer, code=record.needs_code)
 
 
-def revealed(record: Record) -> list[tuple[str, str]]:
-    """All that whoever gets a record learns, in lines of a label and a text."""
-    lines = [
-        ("name", one_line(record.name)),
-        ("kind", record.kind + (", stored as code" if record.needs_code else "")),
-        ("size", human_size(record.size)),
-        ("created", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(record.created))),
-        ("took", human_seconds(record.seconds)),
-        ("ttl", "none" if record.ttl is None else human_seconds(record.ttl)),
-        ("signer", one_line(record.producer) or "your public key, as `whoami` gives it"),
-        ("environment", _pairs(record.environment)),
-    ]
-    lines += _listed(
-        "output",
-        (
-            f"{one_line(o.name, 40)}: {one_line(o.type, 60)}, {human_size(o.size)}, {o.cid}"
-            for o in record.outputs
-        ),
-    )
-    if record.kind == CELL:
-        lines.append(("shown", "what the cell printed and displayed, its figures included"))
-    lines += _listed("key part", map(one_line, record.parts))
-    reads = {**record.reads.files, **record.reads.folders}
-    lines += _listed("file read", map(one_line, reads))
-    return lines
-
-
-def as_lines(labelled: Sequence[tuple[str, str]]) -> str:
-    """Labelled texts below each other."""
-    width = max((len(label) for label, _ in labelled), default=0)
-    return "\n".join(f"{label:<{width}}  {text}".rstrip() for label, text in labelled)
-
-
 def as_data(claim: Claim, nodes: Sequence[str] = ()) -> dict[str, Any]:
     """A claim as plain data that JSON can hold."""
     return {
@@ -172,31 +138,3 @@ def as_data(claim: Claim, nodes: Sequence[str] = ()) -> dict[str, Any]:
         "producer": claim.entry.producer,
         "pinned": list(nodes),
     }
-
-
-def revealed_data(record: Record) -> dict[str, Any]:
-    """What `revealed` lists as plain data that JSON can hold."""
-    return {
-        "name": record.name,
-        "kind": record.kind,
-        "needs_code": record.needs_code,
-        "size": record.size,
-        "created": record.created,
-        "seconds": record.seconds,
-        "ttl": record.ttl,
-        "producer": record.producer,
-        "environment": dict(record.environment),
-        "outputs": [
-            {"name": o.name, "type": o.type, "size": o.size, "cid": o.cid} for o in record.outputs
-        ],
-        "parts": list(record.parts),
-        "reads": [*record.reads.files, *record.reads.folders],
-    }
-
-
-def _listed(label: str, texts: Iterable[str]) -> list[tuple[str, str]]:
-    return [("" if index else label, text) for index, text in enumerate(texts)]
-
-
-def _pairs(mapping: Mapping[str, str]) -> str:
-    return ", ".join(f"{one_line(k, 40)} {one_line(v, 60)}" for k, v in mapping.items())

@@ -9,7 +9,7 @@ from typing import Any
 
 from cascade_nb.config import settings
 from cascade_nb.errors import CodecError, ConfigurationError
-from cascade_nb.exchange import giving, taking, telling
+from cascade_nb.exchange import giving, revealing, taking, telling
 from cascade_nb.exchange.claims import is_shown
 from cascade_nb.exchange.taking import Loaded
 from cascade_nb.loop import run_sync
@@ -30,7 +30,8 @@ def _share(shell: Any, given: Given) -> None:
     store = session_store()
     given_away = run_sync(found(store, shell, given.text))
     if "--dry-run" in given.options:
-        print(telling.as_lines(telling.revealed(giving.record_of(given_away))))
+        record = giving.record_of(given_away)
+        print(revealing.revealed(record, verbose="--verbose" in given.options))
         return
     claim = run_sync(giving.claim(store, given_away))
     if "--car" in given.options:

@@ -101,10 +101,10 @@ VERBS = {
         Verb("stats", "", "what the session saved and the store holds"),
         Verb(
             "share",
-            "X [--car FILE] [--dry-run]",
+            "X [--car FILE] [--dry-run [--verbose]]",
             "sign a result or variable, pin it on the store's IPFS nodes",
             stored=True,
-            options={"--car": True, "--dry-run": False},
+            options={"--car": True, "--dry-run": False, "--verbose": False},
         ),
         Verb("load", "CID [--as NAME]", "bring back what was shared", options={"--as": True}),
         Verb(

@@ -221,7 +221,7 @@ def test_a_dry_run_lists_what_would_be_revealed_and_does_nothing(ann):
     ann.run("from pathlib import Path\nPath('in.csv').write_text('1')")
     ann.run("%%cascade -n read\nn = int(open('in.csv').read())")
     told = ann.run("%cascade share read --dry-run").stdout
-    for fact in ("name         read", "output       n: int", "file read    in.csv", "python 3."):
+    for fact in ("name         read", "outputs      n: int", "files read   in.csv", "python 3."):
         assert fact in told
     ann.run("z = [1]")
     assert "z" in ann.run("%cascade share z --dry-run").stdout
@@ -242,9 +242,12 @@ def test_sharing_what_is_not_stored_says_so_and_spoils_nothing(ann):
     ("line", "said"),
     [
         ("share nothing", "nothing is stored, so nothing goes by 'nothing'"),
-        ("share", "usage: %cascade share X [--car FILE] [--dry-run]"),
-        ("share x --bogus", "no option --bogus; usage: %cascade share X [--car FILE] [--dry-run]"),
-        ("share x --car", "usage: %cascade share X [--car FILE] [--dry-run]"),
+        ("share", "usage: %cascade share X [--car FILE] [--dry-run [--verbose]]"),
+        (
+            "share x --bogus",
+            "no option --bogus; usage: %cascade share X [--car FILE] [--dry-run [--verbose]]",
+        ),
+        ("share x --car", "usage: %cascade share X [--car FILE] [--dry-run [--verbose]]"),
         (
             "load hello",
             "'hello' is not a CID, and neither a stored result nor a variable goes by it",

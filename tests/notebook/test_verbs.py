@@ -183,7 +183,7 @@ async def test_it_works_inside_a_running_loop(shelf, capsys):
         ("%cascade show f", ["fit"]),
         ("%cascade show fit ", []),
         ("%cascade share f", ["fit"]),
-        ("%cascade share fit --", ["--car", "--dry-run"]),
+        ("%cascade share fit --", ["--car", "--dry-run", "--verbose"]),
         ("%cascade export fit f", ["fit"]),
         ("%cascade load f", []),
         ("%cascade load ", []),
