@@ -17,6 +17,7 @@ from typing import Any
 
 from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint import origin, previews, risks, settings
+from cascade_nb.fingerprint.lines import Lines, lines_of
 from cascade_nb.fingerprint.looks import Looks
 from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.reach import (
@@ -29,6 +30,7 @@ from cascade_nb.fingerprint.reach import (
 )
 from cascade_nb.fingerprint.risks import Risk
 from cascade_nb.fingerprint.small import small_fingerprint
+from cascade_nb.fingerprint.source import find_source
 from cascade_nb.fingerprint.texts import texts_of
 from cascade_nb.fingerprint.values import Walked, sharing, walk
 
@@ -272,6 +274,15 @@ class Assembly:
     def previews(self) -> Mapping[str, str]:
         """Short texts of the values, by label."""
         return previews.of_values(self._all_values())
+
+    def lines(self) -> Mapping[str, Lines]:
+        """The lines of the code of the user's that has a source, by label."""
+        found: dict[str, Lines] = {} if self.tree is None else {"code": lines_of(self.tree)}
+        for label, code in self.found.queue:
+            piece = find_source(code.__code__) if isinstance(code, FunctionType) else None
+            if piece is not None:
+                found[label] = lines_of(piece.node)
+        return found
 
     def texts(self) -> tuple[str, ...]:
         """The texts in code and values that may be paths of files."""

@@ -18,7 +18,9 @@ from blake3 import blake3
 from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint import patches, risks
 from cascade_nb.fingerprint.assembly import SETTINGS, Assembly, Findings, text_digest
+from cascade_nb.fingerprint.changes import Account
 from cascade_nb.fingerprint.following import is_ignored
+from cascade_nb.fingerprint.lines import Lines
 from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.reach import own_digest, reached_in, reading
 from cascade_nb.fingerprint.risks import Risk
@@ -38,19 +40,25 @@ class Key:
 
     `digest` is the key, 64 hex digits, `parts` maps labels ("code", "argument x", "global K",
     "helper clean") to hex digests, `risks` lists what no key can see. `previews()` gives short
-    texts of values by label, of none whose name is ignored or looks like a secret's. `texts()`
-    gives those in code and values that may be paths of files. `settled` names the libraries whose
-    settings count, among the parts or not since they are the defaults; `generators` the global
-    random generators that the code is known to seed, or to draw from, which is among the risks.
+    texts of values by label, of none whose name is ignored or looks like a secret's, `lines()` the
+    lines of code. `texts()` gives those in code and values that may be paths of files. `settled`
+    names the libraries whose settings count, among the parts or not since they are the defaults;
+    `generators` the global random generators that the code is known to seed, or to draw from, which
+    is among the risks.
     """
 
     digest: str
     parts: Mapping[str, str]
     risks: tuple[Risk, ...]
     previews: Callable[[], Mapping[str, str]] = field(compare=False)
+    lines: Callable[[], Mapping[str, Lines]] = field(compare=False)
     texts: Callable[[], tuple[str, ...]] = field(compare=False)
     settled: frozenset[str] = field(default=frozenset(), compare=False)
     generators: frozenset[str] = field(default=frozenset(), compare=False)
+
+    def account(self) -> Account:
+        """What the key is made of, for people."""
+        return Account(self.parts, self.previews(), self.lines())
 
 
 class Memo:
@@ -263,6 +271,7 @@ def _key_of(assembly: Assembly, version: str | None, reads: Sequence[str]) -> Ke
         parts,
         risks=tuple(risks_met),
         previews=assembly.previews,
+        lines=assembly.lines,
         texts=assembly.texts,
         settled=assembly.settled,
         generators=assembly.generators(),
@@ -274,6 +283,7 @@ def key_from_parts(
     *,
     risks: tuple[Risk, ...] = (),
     previews: Callable[[], Mapping[str, str]] = dict,
+    lines: Callable[[], Mapping[str, Lines]] = dict,
     texts: Callable[[], tuple[str, ...]] = tuple,
     settled: frozenset[str] = frozenset(),
     generators: frozenset[str] = frozenset(),
@@ -287,6 +297,7 @@ def key_from_parts(
         parts=parts,
         risks=risks,
         previews=previews,
+        lines=lines,
         texts=texts,
         settled=settled,
         generators=generators,

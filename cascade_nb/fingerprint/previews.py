@@ -1,4 +1,4 @@
-"""Short texts about values and changes, for people; they never leave the machine."""
+"""Short texts about values, for people; they never leave the machine."""
 
 from __future__ import annotations
 
@@ -101,60 +101,3 @@ def _outline(value: Any) -> str | None:
     if isinstance(shape, tuple) and all(isinstance(size, int) for size in shape):
         return f"{name} of shape {shape}"[:_LENGTH]
     return name[:_LENGTH]
-
-
-def describe_change(
-    old_parts: Mapping[str, str],
-    new_parts: Mapping[str, str],
-    old_previews: Mapping[str, str],
-    new_previews: Mapping[str, str],
-) -> str:
-    """What differs between two keys, in one line; empty where nothing does."""
-    changed = [
-        label
-        for label in sorted(old_parts.keys() | new_parts.keys(), key=_rank)
-        if old_parts.get(label) != new_parts.get(label)
-    ]
-    telling = [label for label in changed if label not in ("names", "sharing")] or changed
-    texts = []
-    for label in telling[:3]:
-        if label.startswith("settings of ") and (label not in old_parts or label not in new_parts):
-            # Those at their defaults are no part.
-            texts.append(f"{label} changed")
-        elif label not in old_parts:
-            texts.append(f"{_quoted(label)} is new")
-        elif label not in new_parts:
-            texts.append(f"{_quoted(label)} is gone")
-        else:
-            before, after = old_previews.get(label), new_previews.get(label)
-            shown = f": {before} -> {after}" if before and after and before != after else ""
-            texts.append(f"{_quoted(label)} changed{shown}")
-    if len(telling) > 3:
-        texts.append(f"and {len(telling) - 3} more")
-    return "; ".join(texts)
-
-
-_ORDER = (
-    "code", "argument", "input", "global", "closure", "default", "helper", "class", "attribute",
-    "reads", "environment", "distribution", "version", "python",
-)  # fmt: skip
-_WORDS = {
-    "names": "what a name in the code refers to",
-    "sharing": "which values share an object",
-    "code": "code",
-    "reads": "a file listed in reads",
-    "version": "version",
-    "python": "Python's version",
-}
-
-
-def _rank(label: str) -> tuple[int, str]:
-    kind = label.partition(" ")[0]
-    return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER), label)
-
-
-def _quoted(label: str) -> str:
-    if label in _WORDS:
-        return _WORDS[label]
-    kind, _, name = label.partition(" ")
-    return f"{kind} `{name}`" if name and kind != "settings" else label

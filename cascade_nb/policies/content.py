@@ -24,8 +24,8 @@ from cascade_nb.errors import (
     logger,
     warn_once,
 )
+from cascade_nb.fingerprint.changes import Account, describe_change
 from cascade_nb.fingerprint.keys import Key
-from cascade_nb.fingerprint.previews import describe_change
 from cascade_nb.fingerprint.texts import Given
 from cascade_nb.fingerprint.values import BudgetExceeded, fingerprint
 from cascade_nb.loop import here, in_thread
@@ -59,6 +59,9 @@ from cascade_nb.units import parse_duration
 from cascade_nb.wording import part_repr
 
 T = TypeVar("T")
+
+# What of a key a note says, in the order of an account.
+_NOTED = ("parts", "previews", "lines")
 
 
 class ContentCachePolicy:
@@ -277,19 +280,18 @@ class ContentCachePolicy:
         earlier = await self._read_note(task)
         if earlier is None:
             return "first run"
-        parts, previews = earlier
-        if parts == key.parts:
+        if earlier.parts == key.parts:
             return "its result is no longer stored: expired, evicted or forgotten"
-        return describe_change(parts, key.parts, previews, key.previews())
+        return describe_change(earlier, key.account())
 
-    async def _read_note(self, task: Task) -> tuple[Mapping[str, str], Mapping[str, str]] | None:
+    async def _read_note(self, task: Task) -> Account | None:
         if self._notes is None:
             return None
         try:
             note = await self._notes.read_note(_note_key(task))
             if note is not None:
                 tree = json.loads(note)
-                return dict(tree["parts"]), dict(tree["previews"])
+                return Account(*(dict(tree[name]) for name in _NOTED))
         except BackendError as error:
             self._outage(error)
         except (ValueError, KeyError, TypeError):
@@ -299,7 +301,8 @@ class ContentCachePolicy:
     async def _write_note(self, task: Task, key: Key) -> None:
         if self._notes is None:
             return
-        tree = {"parts": dict(key.parts), "previews": dict(key.previews())}
+        account = key.account()
+        tree = {name: dict(getattr(account, name)) for name in _NOTED}
         try:
             await self._notes.write_note(_note_key(task), json.dumps(tree).encode())
         except BackendError as error:

@@ -12,12 +12,12 @@ import pytest
 
 from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint import values
+from cascade_nb.fingerprint.changes import describe_change
 from cascade_nb.fingerprint.keys import (
     changed_parts,
     code_digest,
     function_key,
 )
-from cascade_nb.fingerprint.previews import describe_change
 from tests.fingerprint.scenarios import Modules, Scenario, key_of, run, two_keys
 
 PLAIN = """
@@ -278,7 +278,7 @@ def test_states_that_a_key_tells_apart(case: Scenario, tmp_path: Path) -> None:
     before, after = two_keys(case, tmp_path)
     if not case.same:
         assert before.digest != after.digest
-        assert describe_change(before.parts, after.parts, before.previews(), after.previews())
+        assert describe_change(before.account(), after.account())
 
 
 @pytest.mark.parametrize("case", [*DIFFERENT, *MODULES], ids=lambda case: case.name)
@@ -337,19 +337,19 @@ def test_same_global_under_two_names_is_one_part(tmp_path: Path) -> None:
     ("before", "after", "text"),
     [
         ("RATE = 0.5", "RATE = 2", "global `RATE` changed: 0.5 -> 2"),
-        ("* 10", "* 20", "helper `clean` changed"),
-        ("+ K[0]", "- K[0]", "code changed"),
-        ("RATE = 0.5", "", "global `RATE` is gone; absent `RATE` is new"),
+        ("* 10", "* 20", "helper `clean` changed (line 6)"),
+        ("+ K[0]", "- K[0]", "code changed (line 11)"),
+        ("RATE = 0.5", "", "global `RATE` is gone"),
     ],
 )
 def test_describe_change(before: str, after: str, text: str) -> None:
     old, new = key_of(PLAIN), key_of(PLAIN.replace(before, after))
-    assert describe_change(old.parts, new.parts, old.previews(), new.previews()) == text
+    assert describe_change(old.account(), new.account()) == text
 
 
 def test_describe_change_of_nothing() -> None:
     key = key_of(PLAIN)
-    assert describe_change(key.parts, key.parts, {}, {}) == ""
+    assert describe_change(key.account(), key.account()) == ""
 
 
 def test_arguments_count_exactly() -> None:
@@ -371,9 +371,8 @@ def test_sharing_between_arguments_counts() -> None:
     one = [1]
     shared, apart = function_key(f, {"a": one, "b": one}), function_key(f, {"a": one, "b": [1]})
     assert shared.digest != apart.digest
-    assert (
-        describe_change(apart.parts, shared.parts, {}, {}) == "which values share an object is new"
-    )
+    change = describe_change(apart.account(), shared.account())
+    assert change == "which values share an object is new"
 
 
 def test_sharing_between_an_argument_and_a_global_counts() -> None:
