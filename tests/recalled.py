@@ -9,7 +9,7 @@ import pytest
 
 from cascade_nb.fingerprint import keys
 from cascade_nb.fingerprint.assembly import Assembly
-from cascade_nb.fingerprint.following import reading
+from cascade_nb.fingerprint.reached import reading
 
 
 def check_recalled_keys(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,10 +19,10 @@ from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint import patches, risks
 from cascade_nb.fingerprint.assembly import SETTINGS, Assembly, Findings, text_digest
 from cascade_nb.fingerprint.changes import Account
-from cascade_nb.fingerprint.following import is_ignored
 from cascade_nb.fingerprint.lines import Lines
 from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.reach import own_digest, reached_in, reading
+from cascade_nb.fingerprint.reached import is_ignored
 from cascade_nb.fingerprint.risks import Risk
 
 if TYPE_CHECKING:

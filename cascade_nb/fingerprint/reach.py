@@ -11,7 +11,7 @@ from typing import Any
 
 from cascade_nb.fingerprint import classes, patches
 from cascade_nb.fingerprint.code import Root
-from cascade_nb.fingerprint.following import Found, Reached, reading, users_facts
+from cascade_nb.fingerprint.following import Found
 from cascade_nb.fingerprint.looks import Looks
 from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.ownership import (
@@ -21,6 +21,7 @@ from cascade_nb.fingerprint.ownership import (
     is_followed,
     name_of,
 )
+from cascade_nb.fingerprint.reached import Reached, reading, users_facts
 from cascade_nb.fingerprint.risks import Risk
 from cascade_nb.fingerprint.scopes import Use
 
