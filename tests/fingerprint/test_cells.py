@@ -8,8 +8,8 @@ import pytest
 
 from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint.cells import CellCode, analyse_cell
+from cascade_nb.fingerprint.changes import describe_change
 from cascade_nb.fingerprint.keys import cell_key
-from cascade_nb.fingerprint.previews import describe_change
 from tests.fingerprint.scenarios import Modules, run
 
 MAGIC_TIME = "get_ipython().run_cell_magic('time', '', {!r})\n"
@@ -220,14 +220,14 @@ def test_a_cells_key_follows_what_it_reads() -> None:
     [
         ("x = 1", "x = 2", "global `x` changed: 1 -> 2"),
         ("[1, 2]", "[1, 3]", "global `data` changed: [1, 2] -> [1, 3]"),
-        ("a + x", "a - x", "helper `helper` changed"),
+        ("a + x", "a - x", "helper `helper` changed (line 7)"),
         ("k = 1", "k = 2", "attribute `Model.k` changed: 1 -> 2"),
     ],
 )
 def test_a_change_of_what_is_read_changes_the_key(before: str, after: str, says: str) -> None:
     one, other = key(CELL), key(CELL, SESSION.replace(before, after))
     assert one.digest != other.digest
-    assert describe_change(one.parts, other.parts, one.previews(), other.previews()) == says
+    assert describe_change(one.account(), other.account()) == says
 
 
 def test_what_is_not_read_does_not_count() -> None:
