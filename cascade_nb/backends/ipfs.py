@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any
 
-from cascade_nb.backends.base import SERVICE, ValueFace
+from cascade_nb.backends.base import ValueFace
 from cascade_nb.backends.buffers import length
 from cascade_nb.backends.ipfs_rows import IpfsRows, Row
 from cascade_nb.backends.kubo import DIRECT, RECURSIVE, IncompleteError, KuboClient, Pin
@@ -26,16 +26,13 @@ from cascade_nb.content.verification import check_block
 from cascade_nb.errors import BackendError, IntegrityError, logger
 from cascade_nb.loop import on_background
 from cascade_nb.protocols import Bytes, CacheBackend, Collected, Lock, Progress
-from cascade_nb.wording import part_repr
+from cascade_nb.wording import one_line, part_repr, plural
 
 TOKEN_VARIABLE = "CASCADE_IPFS_TOKEN"  # noqa: S105 - its name
 
-_FORMAT = 1
-# Where things lie in the metadata store, which may hold results of its own.
-_ROW, _NOTE, _STORE = f"{SERVICE}ipfs:", f"{SERVICE}ipfs-note:", f"{SERVICE}ipfs-store"
 # What all pins of ours are called. Those of contents go on with the name of the metadata store
 # and the hour, for who reads a list of pins, and to tell what is being written from what was left.
-_PIN = "cascade-nb"
+_PIN, _CACHE = "cascade-nb", "cascade-nb cache "
 _GRACE_SECONDS = 2 * 3600.0
 
 # A hit is not worth a longer search, nor another one soon after.
@@ -43,6 +40,7 @@ _NETWORK_SECONDS = 1.0
 _ABSENT_SECONDS = 60.0
 _MOST_REMEMBERED = 1024
 _RPC_AT_ONCE = 16
+_SHOWN_STORES = 3
 
 
 class IpfsCacheBackend(ValueFace):
@@ -56,7 +54,8 @@ class IpfsCacheBackend(ValueFace):
 
     Args:
         metadata_backend: any backend; who shares it finds the results. Where it cannot list or
-            remove records, pins stay when results are forgotten.
+            remove records, pins stay when results are forgotten; where it is in memory, those stay
+            that the session has not removed by its end.
         ipfs_api_url: the node's RPC; ``user:password@`` in it is basic authorization.
         token: a bearer token; without it, that of the environment variable CASCADE_IPFS_TOKEN.
 
@@ -273,20 +272,26 @@ class IpfsCacheBackend(ValueFace):
         """Remove the pins of this store's that no record needs, such as those of expired ones.
 
         The bytes are those that the node can free thereafter; it is not told to: others may have
-        things on it that are not pinned.
+        things on it that are not pinned. The pins of other stores are told of and left alone: only
+        these know which of them they need.
         """
         needed = {cid async for _, row in self._rows.all() for cid in row.contents}
         before = time.time() - _GRACE_SECONDS
         removed = freed = 0
-        for pin in await self._pins():
-            if pin.cid in needed or pin.cid in self._written or _hour_of(pin) > before:
+        prefix = await self._pin_prefix()
+        pins = await self._pins_called(_CACHE)
+        for pin in pins:
+            mine = pin.name.startswith(prefix)
+            if not mine or pin.cid in needed or pin.cid in self._written or _hour_of(pin) > before:
                 continue
             size = await on_background(self._size_of(pin.cid))
             if await on_background(self._client.unpin(pin.cid, pin.kind)):
                 removed += 1
                 freed += size or 0
-        note = "the node frees them when it collects its garbage: `ipfs repo gc`"
-        return Collected(removed=removed, freed=freed, note=note if removed else "")
+        frees = "the node frees them when it collects its garbage: `ipfs repo gc`"
+        others = _said_of_others([pin.name for pin in pins if not pin.name.startswith(prefix)])
+        note = "; ".join(filter(None, (frees if removed else "", others)))
+        return Collected(removed=removed, freed=freed, note=note)
 
     # Rows and pins.
 
@@ -343,7 +348,10 @@ class IpfsCacheBackend(ValueFace):
             return None
 
     async def _pins(self) -> list[Pin]:
-        prefix = await self._pin_prefix()
+        return await self._pins_called(await self._pin_prefix())
+
+    async def _pins_called(self, prefix: str) -> list[Pin]:
+        """The pins on the node whose names begin with `prefix`."""
         listed = [
             pin
             for kind in (RECURSIVE, DIRECT)
@@ -356,12 +364,26 @@ class IpfsCacheBackend(ValueFace):
 
     async def _pin_prefix(self) -> str:
         """What the names of this store's pins begin with."""
-        return f"{_PIN} cache {await self._rows.name()} "
+        return f"{_CACHE}{await self._rows.name()} "
 
 
 def _kind_of(cid: str) -> str:
     """How a content is pinned: a node of a cell alone, for what it links is pinned by itself."""
     return DIRECT if codec_of(cids.parse(cid)) == DAG_CBOR else RECURSIVE
+
+
+def _said_of_others(names: Sequence[str]) -> str:
+    """What to tell of pins of other stores than this one; nothing where there are none."""
+    if not names:
+        return ""
+    stores = sorted({name.removeprefix(_CACHE).partition(" ")[0] for name in names})
+    shown = ", ".join(one_line(f"{_CACHE}{store}", 60) for store in stores[:_SHOWN_STORES])
+    return (
+        f"left alone: {plural(len(names), 'pin')} of {plural(len(stores), 'other store')} ({shown}"
+        + ", ..." * (len(stores) > _SHOWN_STORES)
+        + "), such as a store in memory leaves when its session ends; `ipfs pin ls --names` lists "
+        "them, `ipfs pin rm CID` removes one"
+    )
 
 
 def _hour_of(pin: Pin) -> float:

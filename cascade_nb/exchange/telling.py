@@ -21,6 +21,7 @@ from cascade_nb.wording import one_line, plural, short_signer, text_table
 
 _SHOWN_OUTPUTS = 6
 _SHOWN_SIGNERS = 5
+_LONGEST_NOTE = 600
 
 
 def shared(claim: Claim, nodes: Sequence[str]) -> str:
@@ -89,7 +90,7 @@ def _by_signer(refused: Iterable[tuple[Entry, Origin]]) -> list[str]:
 def collected(done: Collected) -> str:
     """What collecting has removed, or what it would free."""
     said = f"removed {plural(done.removed, 'item')}, {human_size(done.freed)}"
-    return f"{said}; {one_line(done.note)}" if done.note else said
+    return f"{said}; {one_line(done.note, _LONGEST_NOTE)}" if done.note else said
 
 
 def contains(record: Record) -> str:

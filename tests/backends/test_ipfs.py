@@ -261,6 +261,15 @@ class TestPins:
         assert expired not in kubo.pins()
         assert kubo.has(expired), "the garbage is the node's affair"
 
+    async def test_collecting_tells_of_what_a_session_has_left(self, kubo):
+        left, data = content(MIDDLE)
+        await over(kubo).write_content(left, [data])
+        store, _, _ = kubo.pins()[left].rpartition(" ")
+        collected = await over(kubo).collect()
+        assert (collected.removed, collected.freed) == (0, 0)
+        assert collected.note.startswith("left alone: 1 pin of 1 other store (" + store + "), ")
+        assert left in kubo.pins()
+
     async def test_clearing_leaves_what_is_not_ours(self, kubo, backend):
         mine, theirs = content(MIDDLE), content(MIDDLE)
         other = over(kubo)
