@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from socket import socket
 from typing import Any, TypeAlias
+
+from cascade_nb.backends.redis_protocol import packed, parsed
 
 Command: TypeAlias = Sequence[Any]
 
 _SCAN_COUNT = 1000
+_PIECE_BYTES = 64 * 1024
 
 
 class Line:
@@ -37,6 +42,21 @@ class Line:
         except self._refusal:
             self._idle.append(connection)
             raise
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._idle.append(connection)
+        return answer
+
+    def ask(self, *command: bytes | str) -> Any:
+        """As `call`, for a short command, without what the library does around each."""
+        connection = self._take()
+        try:
+            answer = _exchanged(connection._sock, packed(command))
+        except (ConnectionError, ValueError):
+            # It was cut, or is an error, of which the library knows what it says.
+            connection.disconnect()
+            return self.call(*command)
         except BaseException:
             connection.disconnect()
             raise
@@ -74,6 +94,17 @@ class Line:
         """What a Lua script answers."""
         return self.call("EVAL", script, len(keys), *keys, *arguments)
 
+    def lend(self) -> Any:
+        """A connection that stands idle, for one who talks on it in a way of their own; or None."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    def take_back(self, connection: Any) -> None:
+        """What was lent, with nothing under way on it."""
+        self._idle.append(connection)
+
     def hang_up(self) -> None:
         """Close connections that nobody uses: if one was cut, others may be."""
         while self._idle:
@@ -83,12 +114,21 @@ class Line:
                 return  # Another thread has taken the last one.
 
     def _take(self) -> Any:
-        try:
-            return self._idle.pop()
-        except IndexError:
+        connection = self.lend()
+        if connection is None:
             connection = self._connect()
             connection.connect()
-            return connection
+        return connection
+
+
+def _exchanged(connection: socket, question: bytes) -> Any:
+    connection.sendall(question)
+    received = b""
+    while piece := connection.recv(_PIECE_BYTES):
+        received += piece
+        with suppress(EOFError):
+            return parsed(received)[0]
+    raise ConnectionResetError
 
 
 class ClientLine:
@@ -100,6 +140,10 @@ class ClientLine:
     def call(self, *command: Any) -> Any:
         """As `Line.call`."""
         return self._client.execute_command(*command)
+
+    def ask(self, *command: Any) -> Any:
+        """As `Line.ask`."""
+        return self.call(*command)
 
     def batch(self, commands: Sequence[Command]) -> Any:
         """As `Line.batch`."""

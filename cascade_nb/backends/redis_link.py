@@ -1,56 +1,37 @@
-"""The way to a Redis server: a client of our own, deadlines, and errors that show no credentials.
+"""The way to a Redis server: connections of our own, deadlines, and a breaker for who is dead.
 
-Clients by default try a dead server again and again, for 4 to 35 s a call, and each application
-sets its own timeouts. So a copy is made that connects to the same server in the same manner, gives
-up after a second, and is called in threads, whether the user's client is awaited or not: a trip to
-a thread costs no more than asyncio's own client does, and its connections belong to no loop.
+Whether the user's client is awaited or not, our connections are of the plain kind, made and used in
+threads: they belong to no loop. A loop borrows one for the short questions of a hit, where a trip
+to a thread would take longer than the server's answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from cascade_nb.backends import forks
 from cascade_nb.backends.outages import Breaker
-from cascade_nb.backends.redis_lines import AwaitedLine, ClientLine, Command, Line
-from cascade_nb.errors import BackendError, ConfigurationError
-from cascade_nb.loop import from_guest, in_thread, run_sync
+from cascade_nb.backends.redis_clients import (
+    DEADLINE_SECONDS,
+    as_bytes,
+    decodes,
+    entrance_of,
+    line_maker_of,
+    server_of,
+)
+from cascade_nb.backends.redis_failures import failure_of, is_cut, is_outage, is_wrong_type
+from cascade_nb.backends.redis_lines import AwaitedLine, ClientLine, Command
+from cascade_nb.backends.redis_loop_line import LoopLines, UnansweredError
+from cascade_nb.errors import ConfigurationError
+from cascade_nb.loop import driven_by_hand, from_guest, in_thread, run_sync
 
 # Does something with a line, and gives the answer or, where lines are awaited, an awaitable.
 Action: TypeAlias = Callable[[Any], Any]
-
-# A server that says nothing for so long is dead.
-DEADLINE_SECONDS = 1.0
-# What of a client's settings says where its server is and how it is entered. The rest (retries,
-# decoding, caches) is how the user's own calls are made.
-_ENTRANCE = frozenset(
-    {
-        *("host", "port", "path", "db", "username", "password", "credential_provider"),
-        *("client_name", "protocol", "socket_type"),
-        *("socket_keepalive", "socket_keepalive_options"),
-    }
-)
-
-
-def import_redis() -> Any:
-    """The `redis` package.
-
-    Raises:
-        ConfigurationError: it is not installed.
-    """
-    try:
-        import redis
-    except ImportError as error:
-        raise ConfigurationError(
-            "a Redis store needs the package redis: pip install 'cascade-nb[redis]'"
-        ) from error
-    return redis
 
 
 def link_to(client: Any) -> RedisLink:
@@ -94,12 +75,12 @@ class RedisLink:
             )
         self._client = client
         self.server = server_of(client)
-        self._make_line = _line_maker(client)
+        self._make_line = line_maker_of(client)
         # What tells one way into a server from another; None where that is the client's own affair.
-        self.entrance = None if self._make_line is None else _entrance(client)
+        self.entrance = None if self._make_line is None else entrance_of(client)
         self._is_awaited = False
         if self._make_line is None:
-            if _decodes(client):
+            if decodes(client):
                 raise ConfigurationError(
                     "results are bytes: make the client without decode_responses"
                 )
@@ -107,6 +88,7 @@ class RedisLink:
         # The loop on which a client that cannot be copied was last awaited.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._line: Any = None
+        self._loop_lines = LoopLines()
         self._is_reached = False
         self._reaching = threading.RLock()
         self._breaker = Breaker(self._reach)
@@ -115,6 +97,17 @@ class RedisLink:
     async def call(self, *command: Any) -> Any:
         """The answer to one command; None where what lies there is of another type than ours."""
         return await self._do(lambda line: line.call(*command))
+
+    async def ask(self, *command: bytes | str) -> Any:
+        """As `call`, for a short command; on the running loop itself, where that can be."""
+        if self._is_reached and not (self._is_awaited or driven_by_hand()):
+            try:
+                return await self._loop_lines.here(self._line).ask(*command)
+            except UnansweredError:
+                pass  # What is the matter shows in a thread.
+            except TimeoutError as error:
+                return await in_thread(self._failed, error)
+        return await self._do(lambda line: line.ask(*command))
 
     async def evaluate(self, script: str, keys: Sequence[bytes], arguments: Sequence[Any]) -> Any:
         """The answer of a Lua script."""
@@ -159,7 +152,7 @@ class RedisLink:
         try:
             return action(line)
         except Exception as error:
-            if not _is_cut(error):
+            if not is_cut(error):
                 return self._failed(error)
         # A connection that was cut says nothing of the next one.
         line.hang_up()
@@ -174,7 +167,7 @@ class RedisLink:
         Raises:
             BackendError: it is more than that; the breaker is tripped if it is the server.
         """
-        if _is_wrong_type(error):
+        if is_wrong_type(error):
             return
         failure = failure_of(error, self.server)
         if is_outage(error):
@@ -234,144 +227,6 @@ class RedisLink:
         """The child makes connections of its own."""
         if in_child:
             self._line, self._is_reached = None, False
+            self._loop_lines = LoopLines()
             self._reaching = threading.RLock()
             self._breaker = Breaker(self._reach)
-
-
-def server_of(client: Any) -> str:
-    """The URL of a client's server, without credentials."""
-    try:
-        settings = dict(client.get_connection_kwargs())
-        nodes = getattr(client, "nodes_manager", None)
-        if nodes is not None:
-            node = next(iter(nodes.startup_nodes.values()))
-            settings.update(host=node.host, port=node.port)
-    except Exception:
-        # A client that knows no such settings is one that somebody wrote for a test.
-        return "redis://"
-    if "path" in settings:
-        return f"unix://{settings['path']}?db={settings.get('db') or 0}"
-    host = str(settings.get("host", "localhost"))
-    host = f"[{host}]" if ":" in host else host
-    scheme = "rediss" if any(name.startswith("ssl") for name in settings) else "redis"
-    return f"{scheme}://{host}:{settings.get('port', 6379)}/{settings.get('db') or 0}"
-
-
-def _decodes(client: Any) -> bool:
-    settings = getattr(getattr(client, "connection_pool", None), "connection_kwargs", None)
-    return isinstance(settings, dict) and bool(settings.get("decode_responses"))
-
-
-def as_bytes(answer: Any) -> bytes:
-    """An answer that a client which cannot be copied may have decoded."""
-    return answer.encode("utf-8", "surrogateescape") if isinstance(answer, str) else answer
-
-
-def _entrance(client: Any) -> tuple[str, dict[str, Any]]:
-    """The kind of a client's connections, awaited or not, and what of its settings counts."""
-    pool = getattr(client, "connection_pool", None)
-    if pool is None:
-        return type(client).__name__, _taken_over(client.get_connection_kwargs())
-    return pool.connection_class.__name__, _taken_over(pool.connection_kwargs)
-
-
-def _line_maker(client: Any) -> Callable[[], Line | ClientLine] | None:
-    """What makes a line of our own to a client's server; None where we don't know how."""
-    import_redis()
-    import redis.asyncio.cluster
-
-    if type(client) in (redis.cluster.RedisCluster, redis.asyncio.cluster.RedisCluster):
-        nodes = [
-            redis.cluster.ClusterNode(node.host, node.port)  # type: ignore[no-untyped-call]
-            for node in client.nodes_manager.startup_nodes.values()
-        ]
-        settings = _settings(client.get_connection_kwargs())
-        for name in ("host", "port", "db"):
-            settings.pop(name, None)
-        return lambda: ClientLine(redis.cluster.RedisCluster(startup_nodes=nodes, **settings))
-    kinds = {
-        getattr(module, name): getattr(redis.connection, name)
-        for module in (redis.connection, redis.asyncio.connection)
-        for name in ("Connection", "SSLConnection", "UnixDomainSocketConnection")
-    }
-    pool: Any = getattr(client, "connection_pool", None)
-    kind = kinds.get(getattr(pool, "connection_class", None))
-    if kind is None or not isinstance(pool.connection_kwargs, dict):
-        return None
-    if pool.connection_kwargs.get("redis_connect_func") is not None:
-        return None
-    settings = _settings(pool.connection_kwargs)
-    return lambda: Line(lambda: kind(**settings))
-
-
-def _settings(theirs: dict[str, Any]) -> dict[str, Any]:
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    ours = _taken_over(theirs)
-    return {**ours, "retry": Retry(NoBackoff(), 0), "decode_responses": False}
-
-
-def _taken_over(theirs: dict[str, Any]) -> dict[str, Any]:
-    ours = {
-        name: value for name, value in theirs.items() if name in _ENTRANCE or name.startswith("ssl")
-    }
-    for name in ("socket_timeout", "socket_connect_timeout"):
-        ours[name] = min(theirs.get(name) or DEADLINE_SECONDS, DEADLINE_SECONDS)
-    return ours
-
-
-def failure_of(error: Exception, server: str) -> BackendError:
-    """What a client raised, as one line that names `server`.
-
-    The client's own words are left out: they may hold keys, and a password in a URL.
-    """
-    return BackendError(f"the store {server} {_why(error)}", server=server)
-
-
-def is_outage(error: BaseException | None) -> bool:
-    """Whether the server is out of reach, rather than refusing one command."""
-    from redis import exceptions
-
-    return isinstance(error, OSError | exceptions.ConnectionError | exceptions.TimeoutError)
-
-
-def _is_cut(error: Exception) -> bool:
-    from redis import exceptions
-
-    return type(error) is exceptions.ConnectionError
-
-
-def _is_wrong_type(error: Exception) -> bool:
-    return str(error).startswith("WRONGTYPE")
-
-
-def _why(error: Exception) -> str:
-    from redis import exceptions as known
-
-    text = str(error)
-    if isinstance(error, known.AuthenticationError) or text.startswith(("NOAUTH", "WRONGPASS")):
-        return "refuses the user name or password, or wants one"
-    if isinstance(error, known.NoPermissionError) or text.startswith("NOPERM"):
-        return "does not let this user do that (NOPERM)"
-    if isinstance(error, known.BusyLoadingError):
-        return "is still loading its data"
-    if isinstance(error, known.TimeoutError | TimeoutError):
-        return "does not answer"
-    if isinstance(error, known.ConnectionError | OSError):
-        number = next((e.errno for e in _causes(error) if isinstance(e, OSError) and e.errno), None)
-        reason = f" ({os.strerror(number)})" if number and number > 0 else ""
-        return f"cannot be reached{reason}"
-    if isinstance(error, known.OutOfMemoryError) or text.startswith("OOM"):
-        return "is full: it has reached its maxmemory and evicts nothing"
-    if isinstance(error, known.ReadOnlyError) or text.startswith("READONLY"):
-        return "is a read-only replica: name its primary"
-    if text.startswith("MISCONF"):
-        return "takes no writes, because it cannot save to its own disk (MISCONF)"
-    return f"fails ({type(error).__name__})"
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
