@@ -31,6 +31,7 @@ from cascade_nb.backends.tiered import flat
 from cascade_nb.content.unixfs import file_cid
 from cascade_nb.errors import BackendError
 from cascade_nb.loop import run_sync
+from cascade_nb.stores import open_store
 from tests.backends.contents import recorded
 from tests.servers.kubo import KuboNode
 from tests.servers.redis import RedisServer
@@ -346,10 +347,6 @@ async def test_far_locks_are_held_until_what_was_computed_has_arrived(
 DIES = """
 import os, sys
 from cascade_nb import *
-from cascade_nb.loop import run_sync
-from tests.backends.contents import recorded
-from tests.servers.kubo import KuboNode
-from tests.servers.redis import RedisServer
 from tests.backends.test_tiered import Remote
 far = Remote()
 far.down = True
@@ -493,3 +490,48 @@ def test_two_machines_compute_once(
     ]
     said = sorted(word for process in both for word in process.communicate()[0].split())
     assert said == ["499999500000", "499999500000", "ran"]
+
+
+COMPUTES_TWICE = """
+import sys
+from cascade_nb import cached, configure
+configure(store=sys.argv[1:3])
+
+@cached
+def large(n):
+    return bytes([n]) * 200_000
+
+for n in map(int, sys.argv[3:]):
+    large(n)
+"""
+
+
+@pytest.mark.parametrize("kind", ["redis", "ipfs"])
+async def test_what_a_dead_server_did_not_take_is_sent_in_the_next_session(
+    kind: str, redis_here: RedisServer, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    node: RedisServer | KuboNode = redis_here
+    store = redis_here.url
+    if kind == "ipfs":
+        node = request.getfixturevalue("kubo")
+        store = f"ipfs://127.0.0.1:{node.api_port}?metadata={redis_here.url}"
+
+    def session(*numbers: int) -> str:
+        arguments = [str(tmp_path / "disk"), store, *map(str, numbers)]
+        ended = subprocess.run(
+            [sys.executable, "-c", COMPUTES_TWICE, *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return ended.stderr
+
+    async def arrived() -> int:
+        return len([key async for key, _ in open_store(store).records()])
+
+    node.stop()
+    assert "a store is passed over" in session(1, 2)
+    node.start()
+    assert await arrived() == 0
+    assert session(3) == ""
+    assert await arrived() == 3
