@@ -61,8 +61,12 @@ def _came(root: str, claim: Claim | None) -> tuple[str, str, str, str, str]:
 
 
 def listed(served: Sequence[Row], others: Sequence[Row]) -> str:
-    """A table of what this user would be served, and a line for each signer of what not."""
-    lines = _by_signer((row.entry, row.origin) for row in others)
+    """A table of what this user would be served, and a line for each signer of what not.
+
+    Of what is served anyway, it does not matter who has it, too.
+    """
+    known = {row.entry.key for row in served}
+    lines = _by_signer((row.entry, row.origin) for row in others if row.entry.key not in known)
     if others and not served:
         return "\n".join(["nothing of yours is stored", *lines])
     entries = (row.entry for row in served)

@@ -47,6 +47,12 @@ def test_a_line_for_each_whose_results_are_not_served() -> None:
     assert table[2:] == lines
 
 
+def test_what_is_served_anyway_is_not_counted() -> None:
+    mine, theirs, more = row("a", OWN), row("a", STRANGER), row("b", STRANGER)
+    assert told([mine], [theirs]) == told([mine], [])
+    assert told([mine], [theirs, more])[-1].startswith("1 result of SHA256:stranger is not trusted")
+
+
 def test_of_many_signers_some_are_shown() -> None:
     others = [
         row("x", Origin(f"SHA256:{n}", data=False, code=False), producer=f"ssh-ed25519 {n}")
