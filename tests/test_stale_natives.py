@@ -14,6 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -342,7 +343,7 @@ def test_a_folder_that_is_too_wide_is_reported_unless_reads_are_named(
         "pl.scan_parquet(['a', 'b'])": {"a", "b"},
         "p = 'a'; q = p; pl.read_csv(q if q else 'b')": {"a", "b"},
         "[pl.read_csv(p) for p in ('a', 'b')]": {"a", "b"},
-        "partial(pl.read_csv, 'a')": {"a"},
+        "partial(pl.read_csv, 'a')()": {"a"},
         "read = pl.read_csv; read('a')": {"a"},
         "pl.read_csv(G)": {"g.csv"},
         "pl.read_csv(P)": {"word"},
@@ -351,11 +352,18 @@ def test_a_folder_that_is_too_wide_is_reported_unless_reads_are_named(
         "print('a.csv')": set(),
         "pl.DataFrame({'a.csv': [1]})": set(),
         "f(lambda p: pl.read_csv(p)); f('a.csv'); f('word'); f('.csv'); f('/')": {"a.csv", "word"},
-        "readers = {'csv': pl.read_csv}; readers['csv']('b.csv')": {"b.csv", "csv"},
+        "readers = {'csv': pl.read_csv}; readers['csv']('b.csv')": {"b.csv"},
     }.items(),
 )
 def test_what_a_native_reader_is_given(body: str, given: set[str]) -> None:
-    names = {"pl": pl, "G": "g.csv", "P": Path("word"), "H": {"x": ["h/", "*.txt"], "word": "word"}}
+    names = {
+        "pl": pl,
+        "G": "g.csv",
+        "P": Path("word"),
+        "Path": Path,
+        "partial": partial,
+        "H": {"x": ["h/", "*.txt"], "word": "word"},
+    }
     found = cell_key(analyse_cell(body), names).texts()
     assert {text for text in found if isinstance(text, Given)} == given
     assert len(set(found)) == len(found)

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from cascade_nb.errors import logger
 from cascade_nb.files import audit
@@ -229,11 +230,25 @@ def _on_rename(
 def _on_connect(traces: Sequence[Trace], database: Any) -> None:
     # SQLite reads in native code; what is not yet in the file is in the log beside it.
     name = os.fsdecode(database)
-    if name and name != ":memory:" and not name.startswith("file:"):
+    if name.startswith("file:"):
+        name = _file_of_uri(name)
+    if name and name != ":memory:":
         path = absolute(name, working_folder())
         _opened(traces, path, reading=True, writing=True)
         if os.path.exists(path + "-wal"):
             _opened(traces, path + "-wal", reading=True, writing=True)
+
+
+def _file_of_uri(uri: str) -> str:
+    """The file that a URI of SQLite's names; nothing where it names none, or a new one.
+
+    Whether the name is taken for a URI the event does not tell; a file of that very name counts.
+    """
+    if os.path.exists(uri):
+        return uri
+    parts = urlsplit(uri)
+    mode = parse_qs(parts.query).get("mode", [""])[-1]
+    return "" if mode == "memory" else unquote(parts.path)
 
 
 _REACTIONS: dict[str, Callable[..., None]] = {

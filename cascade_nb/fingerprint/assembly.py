@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
-from types import BuiltinFunctionType, CodeType, FunctionType
-from typing import Any
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
 
 from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint import origin, previews, risks, settings
 from cascade_nb.fingerprint.lines import Lines, lines_of
 from cascade_nb.fingerprint.looks import Looks
+from cascade_nb.fingerprint.native.computation import Computation
+from cascade_nb.fingerprint.native.readers import CONCERN, Role, role_of
 from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.reach import (
     Reached,
     is_code,
+    is_followed,
     own_digest,
     reached_by,
     reached_inside,
@@ -34,17 +36,47 @@ from cascade_nb.fingerprint.source import find_source
 from cascade_nb.fingerprint.texts import texts_of
 from cascade_nb.fingerprint.values import Walked, sharing, walk
 
+if TYPE_CHECKING:
+    from cascade_nb.fingerprint.native.reading import Reading
+
 _CODE_KINDS = frozenset({"helper", "class", "module"})
 SETTINGS = "settings of "
 
 
 @dataclass(slots=True)
-class Findings:
+class Exposure:
+    """What code is exposed to that no key can see.
+
+    `draws` are the risks of drawing from each random generator, which are none where it is among
+    the `seeded`. `roles` tells what installed code does with files.
+    """
+
+    risks: list[Risk] = field(default_factory=list)
+    draws: dict[str, list[Risk]] = field(default_factory=dict)
+    seeded: set[str] = field(default_factory=set)
+    roles: set[Role | None] = field(default_factory=set)
+
+    def name(self, item: Reached) -> None:
+        """Note what is known of a piece of installed code."""
+        name = item.value
+        self.roles.add(role_of(name))
+        self.seeded.update(risks.seeded_by(name))
+        message = risks.of_name(name, call=item.call)
+        if message is not None:
+            risk = Risk(line=item.line, name=name, message=message)
+            generator = risks.generator_of(name)
+            if generator is None:
+                self.risks.append(risk)
+            else:
+                self.draws.setdefault(generator, []).append(risk)
+
+
+@dataclass(slots=True)
+class Findings(Exposure):
     """What a walk over code has found, apart from values.
 
     `parts` are digests by label, `versions` the texts behind some of them, `bindings` what each
-    name in each piece of code means, `queue` the code itself. `draws` are the risks of drawing from
-    each random generator, which are none where it is among the `seeded`.
+    name in each piece of code means, `queue` the code itself.
     """
 
     parts: dict[str, str] = field(default_factory=dict)
@@ -52,9 +84,6 @@ class Findings:
     bindings: list[str] = field(default_factory=list)
     queue: list[tuple[str, Any]] = field(default_factory=list)
     packages: set[str] = field(default_factory=set)
-    risks: list[Risk] = field(default_factory=list)
-    draws: dict[str, list[Risk]] = field(default_factory=dict)
-    seeded: set[str] = field(default_factory=set)
     looks: Looks = field(default_factory=Looks)
     _names: str = ""
 
@@ -70,22 +99,35 @@ class Assembly:
     Args:
         budget: bytes that may be hashed for one value.
         found: what an earlier walk over the same code has found; by default nothing so far.
+        ignored: names that are left out.
     """
 
-    def __init__(self, budget: int | None, found: Findings | None = None) -> None:
+    def __init__(
+        self,
+        budget: int | None,
+        found: Findings | None = None,
+        *,
+        ignored: frozenset[str] = frozenset(),
+    ) -> None:
         self.found = Findings() if found is None else found
-        # Of the cell, where it is one.
+        # What is called, or the cell.
+        self.start: Any = None
+        self.arguments: Mapping[str, Any] = {}
         self.tree: ast.Module | None = None
         self.namespace: Mapping[str, Any] = {}
         self.packages = set(self.found.packages)
         self.settled: frozenset[str] = frozenset()
+        # The names of attributes that the code met so far uses.
+        self.attributes: Sequence[frozenset[str]] = ()
         self._budget = budget
+        self._ignored = ignored
         self._followed = 0
         self._labels: dict[Any, str] = {}
         self._digests: dict[str, str] = {}
         self._values: dict[str, Any] = {}
         self._mutables: dict[int, list[str]] = {}
         self._walked: list[Walked] = []
+        self._exposure: Exposure | None = None
 
     # What code leads to
 
@@ -131,7 +173,7 @@ class Assembly:
         elif kind == "name":
             target = item.value
             self._package(target.partition(".")[0])
-            self._name(item)
+            found.name(item)
             target += item.defaults
         elif kind == "distribution":
             for package in origin.packages_of(item.label):
@@ -164,18 +206,6 @@ class Assembly:
     def _package(self, name: str) -> None:
         self.found.packages.add(name)
         self.packages.add(name)
-
-    def _name(self, item: Reached) -> None:
-        name = item.value
-        self.found.seeded.update(risks.seeded_by(name))
-        message = risks.of_name(name, call=item.call)
-        if message is not None:
-            risk = Risk(line=item.line, name=name, message=message)
-            generator = risks.generator_of(name)
-            if generator is None:
-                self.found.risks.append(risk)
-            else:
-                self.found.draws.setdefault(generator, []).append(risk)
 
     def _free(self, label: str, value: Any) -> str:
         """A label that no part has yet: qualified by the module where two would clash."""
@@ -254,14 +284,13 @@ class Assembly:
 
     def risks(self) -> Iterator[Risk]:
         """What no key can see, less what lies in packages that are not reached."""
-        if not self.found.risks and not self.found.draws:
-            return
-        found = list(self.found.risks)
-        for generator, draws in self.found.draws.items():
-            if generator not in self.found.seeded:
-                found += draws
-        named = {(risk.line, risk.message) for risk in found if not risk.package}
-        for risk in found:
+        found = self._exposed()
+        risks = list(found.risks)
+        for generator, draws in found.draws.items():
+            if generator not in found.seeded:
+                risks += draws
+        named = {(risk.line, risk.message) for risk in risks if not risk.package}
+        for risk in risks:
             # One of a package is left out where the same is known under another name.
             known = (risk.line, risk.message) in named
             if not risk.package or (risk.package in self.packages and not known):
@@ -269,7 +298,52 @@ class Assembly:
 
     def generators(self) -> frozenset[str]:
         """The global random generators that are seeded, or that are drawn from, which is a risk."""
-        return frozenset(self.found.seeded | self.found.draws.keys())
+        found = self._exposed()
+        return frozenset(found.seeded | found.draws.keys())
+
+    def reads_natively(self) -> bool:
+        """Whether any native reader is reached."""
+        return not self._exposed().roles.isdisjoint(CONCERN)
+
+    def reading(self, labels: Set[str]) -> Reading:
+        """What native readers are given; `labels` are those of the parts of the key."""
+        from cascade_nb.fingerprint.native.reading import Reading
+
+        definitions = (each for walked in self._walked for each in walked.definitions)
+        return Reading(
+            Computation(
+                start=self.start,
+                arguments=self.arguments,
+                reached=[*(code for _, code in self.found.queue), *definitions],
+                tree=self.tree,
+                namespace=self.namespace,
+                labels=labels,
+                ignored=self._ignored,
+                packages=self.packages,
+            )
+        )
+
+    def _exposed(self) -> Exposure:
+        """The exposure of all code, that in values included."""
+        if self._exposure is None:
+            definitions = [each for walked in self._walked for each in walked.definitions]
+            self._exposure = self._with(definitions) if definitions else self.found
+        return self._exposure
+
+    def _with(self, definitions: Sequence[Any]) -> Exposure:
+        """With that of code in values, less methods that nobody names."""
+        known = self.found
+        draws = {generator: list(risks) for generator, risks in known.draws.items()}
+        found = Exposure(list(known.risks), draws, set(known.seeded), set(known.roles))
+        idle = set(map(id, _methods_but(frozenset().union(*self.attributes), definitions)))
+        for definition in definitions:
+            if id(definition) not in idle:
+                found.risks += risks_of(definition)
+        for walked in self._walked:
+            for definition, item in walked.named:
+                if id(definition) not in idle:
+                    found.name(item)
+        return found
 
     def previews(self) -> Mapping[str, str]:
         """Short texts of the values, by label."""
@@ -284,11 +358,10 @@ class Assembly:
                 found[label] = lines_of(piece.node)
         return found
 
-    def texts(self) -> tuple[str, ...]:
+    def texts(self, reading: Reading | None) -> tuple[str, ...]:
         """The texts in code and values that may be paths of files."""
-        readers = _readers_in(self.found.queue, self.namespace)
         codes = _codes_in(self.found.queue)
-        return texts_of(codes, self._all_values(), self.tree, readers=readers)
+        return texts_of(codes, self._all_values(), self.tree, reading=reading)
 
     def _all_values(self) -> dict[str, Any]:
         return self.found.versions | self._values
@@ -325,23 +398,13 @@ def _codes_in(queue: Sequence[tuple[str, Any]]) -> Iterator[CodeType]:
             yield code.__code__
 
 
-def _readers_in(queue: Sequence[tuple[str, Any]], namespace: Mapping[str, Any]) -> set[str]:
-    """What native readers are called in the namespaces that the code uses."""
-    spaces: list[Mapping[str, Any]] = [namespace]
-    for _, code in queue:
-        if isinstance(code, FunctionType):
-            spaces.append(code.__globals__)
-            closure = zip(code.__code__.co_freevars, code.__closure__ or (), strict=True)
-            with suppress(ValueError):  # an empty cell
-                spaces.append({name: cell.cell_contents for name, cell in closure})
-    return {
-        name
-        for space in {id(space): space for space in spaces}.values()
-        for name, value in list(space.items())
-        if isinstance(value, FunctionType | BuiltinFunctionType | type)
-        and value.__name__ in risks.NATIVE_READERS
-        and risks.is_native_reader(f"{value.__module__}.{value.__name__}")
-    }
+def _methods_but(names: Set[str], definitions: Iterable[Any]) -> Iterator[FunctionType]:
+    """The methods of classes that have no installed code to call them, less those of `names`."""
+    for cls in definitions:
+        if isinstance(cls, type) and all(b is object or is_followed(b) for b in cls.__mro__):
+            for name, member in vars(cls).items():
+                if type(member) is FunctionType and name not in names and not name.startswith("__"):
+                    yield member
 
 
 @lru_cache(maxsize=4096)

@@ -19,13 +19,14 @@ class Description(NamedTuple):
     """What a function, class or module is, what it carries, and what its code can reach.
 
     A function carries its closure, defaults and attributes; through its code it reaches globals and
-    helpers, a class its bases and members.
+    helpers, a class its bases and members. `named` is the installed code that it names, or is.
     """
 
     head: bytes
     carried: Sequence[Any] = ()
     reached: Sequence[Any] = ()
     distributions: frozenset[str] = frozenset()
+    named: Sequence[reach.Reached] = ()
 
 
 def describe(definition: Any, places: Places) -> Description:
@@ -42,7 +43,10 @@ def describe(definition: Any, places: Places) -> Description:
         names = tuple(sorted(set(vars(definition)).difference(_OF_EVERY_CLASS)))
         members = (vars(definition)[name] for name in names)
         return Description(b"made " + head, (), (definition.__bases__, names, *members))
-    return Description(head, distributions=distributions)
+    known = reach.name_of(definition).replace(":", ".")
+    return Description(
+        head, distributions=distributions, named=[reach.Reached(known, "name", known)]
+    )
 
 
 def _describe_followed(definition: Any, places: Places) -> Description:
@@ -51,16 +55,19 @@ def _describe_followed(definition: Any, places: Places) -> Description:
     lines = [f"code {reach.own_digest(definition)}"]
     carried: list[Any] = []
     reached: list[Any] = []
+    named: list[reach.Reached] = []
     distributions = set()
     for item in reach.reached_by(definition):
         if item.kind == "distribution":
             distributions.add(item.label)
             continue
+        if item.kind == "name":
+            named.append(item)
         place = "" if item.place is None else places.setdefault(item.place, len(places))
         lines.append(f"{len(item.label)} {item.label} {item.kind} {place}")
         (carried if carries and item.kind in _CARRIED else reached).append(item.value)
     head = "\n".join(lines).encode("utf-8", "surrogatepass")
-    return Description(head, carried, reached, frozenset(distributions))
+    return Description(head, carried, reached, frozenset(distributions), named)
 
 
 def _is_importable(cls: type) -> bool:

@@ -63,10 +63,6 @@ class FlowVisitor(ast.NodeVisitor):
             scope.touched.add(name)
             scope.modules.pop(name, None)
 
-    def assign(self, target: ast.expr, value: ast.expr) -> None:
-        """Visit a target that takes `value`, which has been visited, or its items."""
-        self.visit(target)
-
     def delete(self, name: str) -> None:
         """Note that `name` is unbound in the scope at hand."""
         name = self.mangled(name)
@@ -105,7 +101,7 @@ class FlowVisitor(ast.NodeVisitor):
     def _visit_for(self, node: ast.For | ast.AsyncFor) -> None:
         self.visit(node.iter)
         before = set(self.scopes[-1].bound)
-        self.assign(node.target, node.iter)
+        self.visit(node.target)
         self.block(node.body)
         if not is_filled(node.iter):
             self.scopes[-1].bound = before
@@ -191,7 +187,7 @@ class FlowVisitor(ast.NodeVisitor):
     def visit_Assign(self, node: ast.Assign) -> None:
         self.visit(node.value)
         for target in node.targets:
-            self.assign(target, node.value)
+            self.visit(target)
 
     def visit_Delete(self, node: ast.Delete) -> None:
         for target in node.targets:

@@ -11,6 +11,7 @@ import glob
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
@@ -27,10 +28,12 @@ from cascade_nb.fingerprint.risks import Risk
 
 if TYPE_CHECKING:
     from cascade_nb.fingerprint.cells import CellCode
+    from cascade_nb.fingerprint.native.reading import Reading
 
 __all__ = ["Key", "Memo", "Risk", "cell_key", "changed_parts", "code_digest", "function_key"]
 
 _FORMAT = b"cascade key 1"
+_MOST_KNOWN = 4096
 _SESSION_PARTS = ("reads", "environment ")
 
 
@@ -89,8 +92,10 @@ class Memo:
         found = known.found
         if not found.looks.stand() or known.patches != patches.known_by_now():
             return None
-        assembly = Assembly(budget, found)
+        assembly = Assembly(budget, found, ignored=ignore)
         with reading(ignore=ignore) as state:
+            assembly.attributes = state.attributes
+            state.attributes.append(known.attributes)
             _take_arguments(assembly, arguments, ignore)
             try:
                 for label, value in found.looks.values_now():
@@ -99,7 +104,7 @@ class Memo:
                 return None
         if state.asked or assembly.packages != known.packages:
             return None
-        names = known.attributes.union(*state.attributes)
+        names = frozenset().union(*state.attributes)
         if assembly.packages and patches.find(assembly.packages, names):
             return None
         return assembly
@@ -169,15 +174,16 @@ def function_key(
         memo.keep(function, ignore, assembly, state)
     if assembly.packages:
         assembly.take_settings()
+    assembly.start = function
     return _key_of(assembly, version, reads)
 
 
 def _take_arguments(
     assembly: Assembly, arguments: Mapping[str, Any], ignore: frozenset[str]
 ) -> None:
-    for name, value in arguments.items():
-        if name not in ignore:
-            assembly.value(f"argument {name}", value)
+    assembly.arguments = {n: value for n, value in arguments.items() if n not in ignore}
+    for name, value in assembly.arguments.items():
+        assembly.value(f"argument {name}", value)
 
 
 def cell_key(
@@ -242,8 +248,9 @@ def _assembled(
     Where any code in it asks about docstrings or annotations, all of them count. What the user has
     put on installed classes is looked for where such may be met.
     """
-    assembly = Assembly(budget)
+    assembly = Assembly(budget, ignored=ignore)
     with reading(ignore=ignore, documents=documents) as state:
+        assembly.attributes = state.attributes
         take_in(assembly)
         assembly.follow()
         patched = bool(assembly.packages)
@@ -259,48 +266,60 @@ def _assembled(
 
 def _key_of(assembly: Assembly, version: str | None, reads: Sequence[str]) -> Key:
     parts = assembly.parts()
-    risks_met = dict.fromkeys(assembly.risks())
     if version is not None:
         parts["version"] = text_digest(version)
     if reads:
         parts["reads"] = reads_digest(reads)
-        for risk in list(risks_met):
-            if risk.message in risks.ENDED_BY_READS:
-                del risks_met[risk]
-    return key_from_parts(
-        parts,
-        risks=tuple(risks_met),
+    digest, found, reading = digest_of(parts), dict.fromkeys(assembly.risks()), None
+    if assembly.reads_natively():
+        reading = cache(partial(assembly.reading, parts.keys()))
+        found |= dict.fromkeys(_risks_in(reading, digest, named=bool(reads)))
+    return Key(
+        digest=digest,
+        parts=parts,
+        risks=tuple(found),
         previews=assembly.previews,
         lines=assembly.lines,
-        texts=assembly.texts,
+        texts=lambda: assembly.texts(None if reading is None else reading()),
         settled=assembly.settled,
         generators=assembly.generators(),
     )
 
 
-def key_from_parts(
-    parts: Mapping[str, str],
-    *,
-    risks: tuple[Risk, ...] = (),
-    previews: Callable[[], Mapping[str, str]] = dict,
-    lines: Callable[[], Mapping[str, Lines]] = dict,
-    texts: Callable[[], tuple[str, ...]] = tuple,
-    settled: frozenset[str] = frozenset(),
-    generators: frozenset[str] = frozenset(),
-) -> Key:
-    """The key made of `parts`, hex digests by label, in whatever order."""
+# Risks by the key of the computation; the same parts hold the same ones.
+_known_risks: dict[tuple[str, bool], tuple[Risk, ...]] = {}
+
+
+def _risks_in(reading: Callable[[], Reading], digest: str, *, named: bool) -> tuple[Risk, ...]:
+    """The risks of a reading; where what is read is `named`, those that this does not end."""
+    known = _known_risks.get((digest, named))
+    if known is None:
+        if len(_known_risks) >= _MOST_KNOWN:
+            _known_risks.clear()
+        found = reading().risks
+        known = tuple(risk for risk in found if not named or risk.message == risks.NETWORK)
+        _known_risks[digest, named] = known
+    return known
+
+
+def digest_of(parts: Mapping[str, str]) -> str:
+    """The digest of a key made of `parts`, hex digests by label, in whatever order."""
     joined = "".join(sorted([f"{label}\0{part}" for label, part in parts.items()]))
     hasher = blake3(_FORMAT)
     hasher.update(joined.encode("utf-8", "surrogatepass"))
+    return hasher.hexdigest()
+
+
+def key_from_parts(parts: Mapping[str, str], *, settled: frozenset[str] = frozenset()) -> Key:
+    """The key made of `parts` alone."""
     return Key(
-        digest=hasher.hexdigest(),
+        digest=digest_of(parts),
         parts=parts,
-        risks=risks,
-        previews=previews,
-        lines=lines,
-        texts=texts,
+        risks=(),
+        previews=dict,
+        lines=dict,
+        texts=tuple,
         settled=settled,
-        generators=generators,
     )
 
 

@@ -16,7 +16,6 @@ from dataclasses import replace
 
 from cascade_nb.fingerprint import risks
 from cascade_nb.fingerprint.flow import FlowVisitor
-from cascade_nb.fingerprint.given import is_given
 from cascade_nb.fingerprint.risks import Risk
 from cascade_nb.fingerprint.scopes import (
     Bindings,
@@ -50,8 +49,6 @@ class Reader(FlowVisitor):
         self._known_environ: set[int] = set()
         self._harmless: set[int] = set()
         self._hashes = False
-        # Names that hold anything but texts and inputs that are given as they are.
-        self._computed: set[str] = set()
 
     def study(self, tree: ast.AST) -> None:
         """Look beforehand at all that is to be visited, for what differs between processes."""
@@ -81,15 +78,6 @@ class Reader(FlowVisitor):
     def add(self, use: Use) -> None:
         """Keep a use; of equal ones, the first line."""
         self.uses.setdefault(replace(use, line=0), use)
-
-    def store(self, name: str) -> None:
-        super().store(name)
-        self._computed.add(name)
-
-    def assign(self, target: ast.expr, value: ast.expr) -> None:
-        super().assign(target, value)
-        if isinstance(target, ast.Name) and is_given(value, self._computed):
-            self._computed.discard(target.id)
 
     def store_global(self, name: str) -> None:
         """Note that a function binds a global: a change that a second look must notice."""
@@ -232,12 +220,7 @@ class Reader(FlowVisitor):
             return CallForm.BARE
         if self._hashes and getattr(node.func, "id", None) == "hash":
             return CallForm.HARMLESS
-        name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
-        if name not in risks.NATIVE_READERS:
-            return CallForm.OTHER
-        path = node.args[0] if node.args else node.keywords[0].value
-        given = is_given(path, self._computed)
-        return CallForm.OTHER if given else CallForm.COMPUTED_PATH
+        return CallForm.OTHER
 
     def _getenv(self, function: ast.expr, name: ast.expr | None) -> None:
         text = None if name is None else _text_of(name)
@@ -373,7 +356,7 @@ class Reader(FlowVisitor):
             for index, generator in enumerate(node.generators):
                 if index:
                     self.visit(generator.iter)
-                self.assign(generator.target, generator.iter)
+                self.visit(generator.target)
                 for condition in generator.ifs:
                     self.visit(condition)
             if isinstance(node, ast.DictComp):
@@ -400,8 +383,7 @@ class Reader(FlowVisitor):
             self.visit(node.annotation)
         if node.value is not None:
             self.visit(node.value)
-            self.assign(node.target, node.value)
-        elif not isinstance(node.target, ast.Name):
+        if node.value is not None or not isinstance(node.target, ast.Name):
             self.visit(node.target)
 
     def visit_Import(self, node: ast.Import) -> None:

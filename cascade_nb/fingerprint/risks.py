@@ -28,13 +28,11 @@ class Risk:
     package: str = ""
 
 
-UNSEEN = "reads a file under a computed path, unseen; name it in reads=[...]"
+UNSEEN = "{name} reads a file under a computed path, unseen; name it in reads=[...]"
 UNSEEN_IN_QUERY = "runs SQL, which may read files unseen; name them in reads=[...]"
-# What is no risk to one who names what is read.
-ENDED_BY_READS = frozenset({UNSEEN, UNSEEN_IN_QUERY})
 _CLOCK = "reads the clock"
 _DRAW = "draws random numbers without a seed"
-_NETWORK = "may read from the network"
+NETWORK = "may read from the network"
 _PROCESS = "runs another program"
 _INPUT = "asks the user"
 _ENVIRONMENT = "environment variables are read under computed names"
@@ -82,16 +80,16 @@ _EXACT = {
     "random.SystemRandom": _DRAW,
     "os.system": _PROCESS,
     "os.popen": _PROCESS,
-    "urllib.request.urlopen": _NETWORK,
-    "urllib.request.urlretrieve": _NETWORK,
-    "socket.socket": _NETWORK,
-    "socket.create_connection": _NETWORK,
-    "http.client.HTTPConnection": _NETWORK,
-    "http.client.HTTPSConnection": _NETWORK,
-    "aiohttp.ClientSession": _NETWORK,
-    "pandas.read_sql": _NETWORK,
-    "pandas.read_sql_query": _NETWORK,
-    "pandas.read_sql_table": _NETWORK,
+    "urllib.request.urlopen": NETWORK,
+    "urllib.request.urlretrieve": NETWORK,
+    "socket.socket": NETWORK,
+    "socket.create_connection": NETWORK,
+    "http.client.HTTPConnection": NETWORK,
+    "http.client.HTTPSConnection": NETWORK,
+    "aiohttp.ClientSession": NETWORK,
+    "pandas.read_sql": NETWORK,
+    "pandas.read_sql_query": NETWORK,
+    "pandas.read_sql_table": NETWORK,
     "builtins.input": _INPUT,
     "builtins.id": _ADDRESS,
     "builtins.hash": _HASH,
@@ -181,9 +179,9 @@ EXPANDED = frozenset({"expanduser"})
 _WITH_ATTRIBUTES = {"sys.flags": _STATE, "sys.stdin": _INPUT}
 _MODULES = {
     "secrets": _DRAW,
-    "requests": _NETWORK,
-    "httpx": _NETWORK,
-    "urllib3": _NETWORK,
+    "requests": NETWORK,
+    "httpx": NETWORK,
+    "urllib3": NETWORK,
     "subprocess": _PROCESS,
     "platform": _MACHINE,
     "psutil": _MACHINE,
@@ -232,35 +230,6 @@ _SEED_OWN = frozenset({"torch", "tensorflow", "jax", "mxnet"})
 TEXT_METHODS = frozenset({"query", "eval", "run_cell", "import_module"})
 
 
-# Readers of files that Python does not see opened. Of those in `_NATIVE_PACKAGES`, all.
-NATIVE_READERS = frozenset(
-    [
-        *("read_csv", "read_parquet", "read_feather", "read_orc", "read_hdf", "read_json"),
-        *("read_table", "read_pandas", "read_schema", "read_metadata", "open_csv", "dataset"),
-        *("read_ipc", "read_ipc_stream", "read_ndjson", "read_avro", "read_excel", "read_delta"),
-        *("scan_csv", "scan_parquet", "scan_ipc", "scan_ndjson", "scan_delta", "scan_iceberg"),
-        *("ParquetFile", "ParquetDataset", "ORCFile", "OSFile", "memory_map", "File", "Dataset"),
-        *("open_dataset", "open_mfdataset", "open_zarr", "read_file", "read_dataframe", "imread"),
-    ]
-)
-_NATIVE_PACKAGES = frozenset(
-    [
-        *("pyarrow", "polars", "h5py", "xarray", "netCDF4", "geopandas", "pyogrio", "cv2"),
-        *("duckdb", "fastparquet"),
-    ]
-)
-# What runs SQL in which files may be named.
-_QUERIED = frozenset({"duckdb", "polars"})
-_QUERYING = frozenset({"sql", "query", "execute", "executemany", "from_query", "SQLContext"})
-_NATIVE_IN_PANDAS = frozenset({"read_parquet", "read_feather", "read_orc", "read_hdf"})
-
-
-def is_native_reader(name: str) -> bool:
-    """Whether the thing that counts by `name` is a reader that native code does the reading for."""
-    package, reader = name.partition(".")[0], name.rpartition(".")[2]
-    return reader in NATIVE_READERS and _reads_natively(package, name)
-
-
 @lru_cache(maxsize=4096)
 def of_name(name: str, *, call: CallForm) -> str | None:
     """What is risky about the thing that counts by `name`, as a message; None: nothing."""
@@ -278,18 +247,8 @@ def of_name(name: str, *, call: CallForm) -> str | None:
     if name in _FRESH_GENERATORS:
         return _DRAW if call is CallForm.BARE else None
     top, _, attribute = name.partition(".")
-    if call is CallForm.COMPUTED_PATH and _reads_natively(top, name):
-        return UNSEEN
-    if top in _QUERIED and name.rpartition(".")[2] in _QUERYING:
-        return UNSEEN_IN_QUERY
     message = _MODULES.get(top)
     return None if message is None or not attribute or _QUIET.search(attribute) else message
-
-
-def _reads_natively(package: str, name: str) -> bool:
-    if package == "pandas":
-        return name.rpartition(".")[2] in _NATIVE_IN_PANDAS
-    return package in _NATIVE_PACKAGES
 
 
 def generator_of(name: str) -> str | None:

@@ -16,15 +16,14 @@ Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp | ast.Gener
 
 
 class CallForm(enum.IntEnum):
-    """How a name is called, as far as that matters: without any argument, or of a path.
+    """How a name is called, as far as that matters: with arguments or without.
 
     `HARMLESS` is a call whose answer tells nothing of the process, as ``abspath("/a")``.
     """
 
     OTHER = 0
     BARE = 1
-    COMPUTED_PATH = 2
-    HARMLESS = 3
+    HARMLESS = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from types import CodeType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cascade_nb.fingerprint.native import Given, given_texts
+from cascade_nb.fingerprint.native.computation import Given
+from cascade_nb.fingerprint.native.urls import local_paths
 from cascade_nb.fingerprint.paths import attributes
+
+if TYPE_CHECKING:
+    from cascade_nb.fingerprint.native.reading import Reading
 
 __all__ = ["Given", "texts_of"]
 
@@ -30,14 +34,13 @@ def texts_of(
     values: Mapping[str, Any],
     tree: ast.AST | None = None,
     *,
-    readers: Set[str] = frozenset(),
+    reading: Reading | None = None,
 ) -> tuple[str, ...]:
     """Texts that may be paths, in code objects, in values by label, and in a cell's tree.
 
-    Each is there once; those that a native reader may be given are instances of `Given`. `readers`
-    are names that such readers go by in the code.
+    Each is there once; those that a native reader may be given, which `reading` tells, are
+    instances of `Given`.
     """
-    codes = tuple(codes)
     found: dict[str, None] = {}
     for code in codes:
         found.update(dict.fromkeys(_in_code(code)))
@@ -47,9 +50,7 @@ def texts_of(
                 found.update(dict.fromkeys(_in_value(node.value, 0)))
     for value in values.values():
         found.update(dict.fromkeys(_in_value(value, 0)))
-    given = given_texts(
-        codes, tree, values, lambda value: _in_value(value, 0), found.keys(), readers
-    )
+    given = [] if reading is None else reading.given(found.keys(), values)
     for text in given:
         found.pop(text, None)
     return (*found, *given)
@@ -66,7 +67,7 @@ def _in_code(code: CodeType) -> Iterator[str]:
 def _in_value(value: Any, depth: int) -> Iterator[str]:
     if isinstance(value, str):
         if 0 < len(value) <= _LONGEST and "\0" not in value and "\n" not in value:
-            yield value
+            yield from local_paths(value)
     elif isinstance(value, os.PathLike):
         yield from _in_path(value)
     elif depth < _DEEPEST:

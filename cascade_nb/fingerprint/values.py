@@ -16,6 +16,7 @@ from cascade_nb.fingerprint import origin
 from cascade_nb.fingerprint.form import BudgetExceeded
 from cascade_nb.fingerprint.opening import packages_of_types, register_fingerprint
 from cascade_nb.fingerprint.paths import find_culprit
+from cascade_nb.fingerprint.reach import Reached
 from cascade_nb.fingerprint.walker import Walker
 
 __all__ = [
@@ -36,13 +37,16 @@ class Walked:
     `mutables` are the objects in it that can be changed (and the owners of its arrays' memory), in
     the order of the walk: those of two values with equal `digest` correspond one to one.
     `packages` are the top-level modules that define the types met, and `distributions` the
-    installed ones of them.
+    installed ones of them. `definitions` are the functions, classes and modules met, `named` what
+    installed code each of them names, or is.
     """
 
     digest: str
     mutables: tuple[object, ...]
     packages: frozenset[str]
     distributions: frozenset[str]
+    definitions: tuple[object, ...] = ()
+    named: tuple[tuple[object, Reached], ...] = ()
 
 
 def walk(value: object, *, path: str = "value", budget: int | None = None) -> Walked:
@@ -63,6 +67,8 @@ def walk(value: object, *, path: str = "value", budget: int | None = None) -> Wa
         tuple(walker.mutables),
         packages.union(*map(origin.packages_of, walker.distributions)),
         frozenset(walker.distributions | distributions),
+        tuple(walker.definitions),
+        tuple(walker.named),
     )
 
 

@@ -46,6 +46,7 @@ from cascade_nb.fingerprint.form import SLICE, Form, slices
 from cascade_nb.fingerprint.kinds import Opened
 from cascade_nb.fingerprint.memory import MemoryMap
 from cascade_nb.fingerprint.opening import kind_of, open_value
+from cascade_nb.fingerprint.reach import Reached
 
 _IS = [bytes(value == code for value in range(256)) for code in range(16)]
 _WITH_IDENTITY = frozenset({LIST, DICT, OBJECT})
@@ -104,6 +105,7 @@ class Walker(Form):
         self.types: set[type] = set()
         self.distributions: set[str] = set()
         self.definitions: list[object] = []
+        self.named: list[tuple[object, Reached]] = []
         self._pure = pure
         self._limit = limit
         self._numbers: dict[int, int] = {}
@@ -141,9 +143,11 @@ class Walker(Form):
 
     def _describe_new(self) -> None:
         while len(self._described) < len(self.definitions):
-            description = describe(self.definitions[len(self._described)], self._places)
+            definition = self.definitions[len(self._described)]
+            description = describe(definition, self._places)
             self._described.append(description)
             self.distributions.update(description.distributions)
+            self.named += ((definition, item) for item in description.named)
             self.buffer(description.head)
             self._descend(list(description.carried))
 

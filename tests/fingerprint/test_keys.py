@@ -534,7 +534,7 @@ def test_callable_instance_counts_its_state_and_class() -> None:
     assert len(keys) == 4
 
 
-UNSEEN = "reads a file under a computed path, unseen; name it in reads=[...]"
+UNSEEN = "polars.read_csv reads a file under a computed path, unseen; name it in reads=[...]"
 RISKY = {
     "time.time()": "reads the clock",
     "datetime.datetime.now()": "reads the clock",
@@ -564,13 +564,15 @@ RISKY = {
     "os.getcwd()": "depends on the working folder",
     "sys.argv[1]": "reads the command line",
     "os.path.getmtime(x)": "asks for size or times of a file, and only its content counts",
-    "pl.read_csv(f'{x}.csv')": UNSEEN,
-    "pd.read_parquet(os.path.join('a', x))": UNSEEN,
-    "[pl.read_csv(p) for p in os.listdir()]": UNSEEN,
+    "pl.read_csv(json.loads(x))": UNSEEN,
+    "pd.read_parquet(os.path.join('a', str(x.p())))": UNSEEN.replace(
+        "polars.read_csv", "pandas.read_parquet"
+    ),
+    "[pl.read_csv(p) for p in json.load(x)]": UNSEEN,
     "int.__subclasses__()": "which classes derive from a class is not known here",
 }
 IMPORTS = """
-import datetime, importlib, os, random, subprocess, sys, time, urllib.request
+import datetime, importlib, json, os, random, subprocess, sys, time, urllib.request
 import numpy as np, pandas as pd, polars as pl
 from datetime import datetime as dt
 from random import shuffle
@@ -601,6 +603,8 @@ def test_risks_name_line_and_reason(expression: str) -> None:
         "pl.read_csv(x.paths['a'], separator=str(x))",
         "[pl.read_csv(p) for p in sorted(x)]",
         "pd.read_csv(os.path.join('a', x))",
+        "pl.read_csv(f'{x}.csv')",
+        "[pl.read_csv(p) for p in os.listdir()]",
     ],
 )
 def test_what_is_no_risk(expression: str) -> None:
@@ -749,6 +753,6 @@ def test_classes_of_compiled_metaclasses_have_a_fingerprint() -> None:
 
 def test_a_path_named_in_reads_is_no_risk(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a")
-    source = IMPORTS + "def f(x): return pl.read_csv(f'{x}.csv')"
+    source = IMPORTS + "def f(x): return pl.read_csv(json.loads(x))"
     assert key_of(source).risks
     assert not key_of(source, reads=[str(tmp_path / "a.csv")]).risks

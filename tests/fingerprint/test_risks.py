@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cascade_nb.fingerprint.risks import UNSEEN_IN_QUERY, of_name
-from cascade_nb.fingerprint.scopes import CallForm
+from cascade_nb.fingerprint.native.readers import Role, role_of
+from cascade_nb.fingerprint.risks import UNSEEN_IN_QUERY
 from tests.fingerprint.scenarios import key_of
 
 ASKING = [
@@ -131,10 +131,10 @@ def test_addresses_and_hashes_differ_between_processes(body: str, message: str |
 
 
 def test_sql_may_name_files() -> None:
-    source = "import polars as pl\ndef f(x): return pl.sql(x)"
+    source = "import json, polars as pl\ndef f(x): return pl.sql(json.loads(x))"
     (risk,) = key_of(source).risks
     assert risk.message == UNSEEN_IN_QUERY
-    assert of_name("duckdb.sql", call=CallForm.OTHER) == UNSEEN_IN_QUERY
+    assert role_of("duckdb.sql") is role_of("_duckdb.DuckDBPyConnection.execute") is Role.QUERY
 
 
 @pytest.mark.parametrize("expression", VARYING)
