@@ -52,6 +52,8 @@ class RedisCacheBackend(ValueFace):
         ConfigurationError: `client` is no client, or the package redis is missing.
     """
 
+    remote = True
+
     def __init__(self, client: Any, prefix: str = "cascade:cache:") -> None:
         if not isinstance(prefix, str):
             raise ConfigurationError(f"a prefix is a text, not {prefix!r}")
