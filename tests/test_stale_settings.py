@@ -25,6 +25,7 @@ from cascade_nb.decorator import Cached
 from cascade_nb.fingerprint import settings
 from cascade_nb.fingerprint.keys import changed_parts, key_from_parts
 from cascade_nb.notebook import effects
+from cascade_nb.policies.shelf import INLINE_BYTES
 
 VALUES = np.array([1.23456789, 2.0])
 FRAME = pd.DataFrame({"a": [1.23456789]})
@@ -184,6 +185,57 @@ def test_no_setting_differs_from_the_defaults_in_a_fresh_session() -> None:
         [sys.executable, "-c", source], capture_output=True, text=True, env=environment
     )
     assert done.stdout == "{}", done.stderr
+
+
+_BEGUN_OTHERWISE = """
+from cascade_nb.fingerprint import settings
+from cascade_nb.notebook import effects
+watch = effects.Watch(seeded=False)
+import pandas, sklearn
+print(settings.all_changed())
+print(*watch.changes())
+"""
+
+
+@pytest.mark.parametrize(
+    ("variable", "label", "value"),
+    [
+        ("PANDAS_FUTURE_INFER_STRING=0", "pandas option future.infer_string", False),
+        ("PANDAS_FUTURE_PYTHON_SCALARS=1", "pandas option future.python_scalars", True),
+        ("PANDAS_COPY_ON_WRITE=warn", "pandas option mode.copy_on_write", "warn"),
+        ("SKLEARN_ASSUME_FINITE=1", "sklearn setting assume_finite", True),
+    ],
+)
+def test_defaults_from_the_environment_are_none(variable: str, label: str, value: Any) -> None:
+    name, _, text = variable.partition("=")
+    environment = {**os.environ, "LC_ALL": "C", name: text}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _BEGUN_OTHERWISE],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    found, changes = done.stdout.splitlines()
+    assert (found, done.stderr) == (str({label: value}), "")
+    # Where a cell loads the library, that is none of the cell's doing.
+    assert label.rpartition(" ")[0] not in changes
+
+
+async def test_settings_of_a_thread_go_along_where_a_large_input_is_hashed() -> None:
+    @cached
+    def scaled(data: Any) -> Any:
+        return sklearn.get_config()["assume_finite"], len(data)
+
+    data = np.zeros(INLINE_BYTES)
+    small = data[:1]
+    plain, plain_small = scaled.key(data), scaled.key(small)
+    assert await scaled.aio(data) == (False, len(data))
+    with sklearn.config_context(assume_finite=True):
+        assert plain_small != scaled.key(small)
+        assert await scaled.aio(data) == (True, len(data))
+        assert await scaled.aio(data) == (True, len(data))
+    assert scaled.stats.misses == 2
+    assert scaled.key(data) == plain
 
 
 def test_settings_changed_in_place_are_seen() -> None:

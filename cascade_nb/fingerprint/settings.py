@@ -8,7 +8,9 @@ where they are loaded, and never loaded here.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
@@ -26,7 +28,9 @@ class Settings:
         package: the top-level module whose code they change.
         live: gives the settings as the library keeps them, None where it is not loaded.
         flat: makes single items of these.
-        defaults: gives the items as they are before anybody changes them.
+        defaults: gives the items as the library has them where nobody changes them.
+        first: gives the items as this process has begun with them, where its environment may have
+            changed them; by default these are the defaults.
         users: further packages whose code asks for them in its own time.
     """
 
@@ -38,12 +42,14 @@ class Settings:
         *,
         flat: Callable[[Any], State] = dict,
         defaults: Callable[[], State],
+        first: Callable[[], State] | None = None,
         users: Iterable[str] = (),
     ) -> None:
         self.name = name
         self.package = package
         self.packages = frozenset({package, *users})
         self.defaults = defaults
+        self.first = defaults if first is None else first
         self._live = live
         self._flat = flat
         self._usual: dict[str, Any] | None = None
@@ -170,13 +176,35 @@ def _flat_pandas(live: State) -> State:
     return found
 
 
-def _default_pandas() -> State:
+def _first_pandas() -> State:
     options = _pandas_config()._registered_options
     return {key: option.defval for key, option in options.items()}
 
 
+def _default_pandas() -> State:
+    """What pandas begins with where no variable such as PANDAS_FUTURE_INFER_STRING is set."""
+    found = _first_pandas()
+    is_3 = not str(getattr(sys.modules.get("pandas"), "__version__", "")).startswith(("1.", "2."))
+    own: State = {
+        "mode.copy_on_write": is_3,
+        "mode.data_manager": "block",
+        "future.infer_string": is_3,
+        "future.python_scalars": False,
+        "future.distinguish_nan_and_na": False,
+    }
+    known = sys.modules.get("pandas.core.config_init")
+    behaviours: Mapping[str, Any] = getattr(known, "_future_option_behaviors", {})
+    own |= {f"future.{name}": values["default"] for name, values in behaviours.items()}
+    return found | {key: value for key, value in own.items() if key in found}
+
+
 PANDAS = Settings(
-    "pandas option", "pandas", _live_pandas, flat=_flat_pandas, defaults=_default_pandas
+    "pandas option",
+    "pandas",
+    _live_pandas,
+    flat=_flat_pandas,
+    defaults=_default_pandas,
+    first=_first_pandas,
 )
 
 
@@ -228,15 +256,46 @@ PARAMETERS = Settings(
 
 
 def _live_sklearn() -> State | None:
+    carried = _of_caller.get()
+    if carried is not None:
+        return carried
     ask = getattr(sys.modules.get("sklearn"), "get_config", None)
     return None if ask is None else ask()
 
 
-def _default_sklearn() -> State:
+# Each thread has its own; a key that is made in another one than its caller's counts the caller's.
+_of_caller: ContextVar[State | None] = ContextVar("cascade_nb_sklearn", default=None)
+
+
+@contextmanager
+def carried() -> Iterator[None]:
+    """Take the settings of this thread along to another one, where a key is made."""
+    token = _of_caller.set(_live_sklearn())
+    try:
+        yield
+    finally:
+        _of_caller.reset(token)
+
+
+# What comes from the environment, as SKLEARN_ASSUME_FINITE.
+_SKLEARN = {"assume_finite": False, "working_memory": 1024, "pairwise_dist_chunk_size": 256}
+
+
+def _first_sklearn() -> State:
     return dict(getattr(sys.modules.get("sklearn._config"), "_global_config", {}))
 
 
-SKLEARN = Settings("sklearn setting", "sklearn", _live_sklearn, defaults=_default_sklearn)
+def _default_sklearn() -> State:
+    return _first_sklearn() | _SKLEARN
+
+
+SKLEARN = Settings(
+    "sklearn setting",
+    "sklearn",
+    _live_sklearn,
+    defaults=_default_sklearn,
+    first=_first_sklearn,
+)
 
 
 # polars
@@ -248,14 +307,14 @@ def _live_polars() -> State | None:
 
 
 # The rest are environment variables, which are not set.
-_POLARS = {
+POLARS_ITSELF: State = {
     "set_fmt_float": "mixed",
     "set_float_precision": None,
     "set_thousands_separator": "",
     "set_decimal_separator": ".",
     "set_trim_decimal_zeros": False,
 }
-POLARS = Settings("polars setting", "polars", _live_polars, defaults=lambda: _POLARS)
+POLARS = Settings("polars setting", "polars", _live_polars, defaults=lambda: POLARS_ITSELF)
 
 
 # The standard library

@@ -354,6 +354,19 @@ def _put_sklearn(item: str, value: Any) -> None:
     sklearn.set_config(**{item: value})
 
 
+def _read_polars() -> State | None:
+    """What polars keeps itself: the rest of its settings are environment variables."""
+    found = settings.POLARS.read()
+    return found and {item: found[item] for item in settings.POLARS_ITSELF if item in found}
+
+
+def _put_polars(item: str, value: Any) -> None:
+    import polars
+
+    # An empty text stands for no separator, and is no argument.
+    getattr(polars.Config, item)(None if value == "" else value)
+
+
 def _put_locale(item: str, value: str) -> None:
     import locale
 
@@ -381,7 +394,7 @@ def _read_open_figures() -> State | None:
 
 
 def _surface_of(group: Settings, put: Callable[[str, Any], None]) -> Surface:
-    return Surface(group.name, group.read, put, defaults=group.defaults)
+    return Surface(group.name, group.read, put, defaults=group.first)
 
 
 class _Identities:
@@ -421,6 +434,9 @@ SURFACES = (
     _surface_of(settings.PRINTING, _put_printing),
     _surface_of(settings.NUMPY_ERRORS, _put_numpy_errors),
     _surface_of(settings.SKLEARN, _put_sklearn),
+    Surface(
+        settings.POLARS.name, _read_polars, _put_polars, defaults=lambda: settings.POLARS_ITSELF
+    ),
     Surface("warning filters", _read_filters, _put_filters),
     Surface("logging level of", _read_levels, _put_level, _drop_level),
     Surface("logging handlers of", _read_handlers),

@@ -24,6 +24,7 @@ from cascade_nb.errors import (
     logger,
     warn_once,
 )
+from cascade_nb.fingerprint import settings
 from cascade_nb.fingerprint.changes import Account, describe_change
 from cascade_nb.fingerprint.keys import Key
 from cascade_nb.fingerprint.texts import Given
@@ -370,7 +371,8 @@ async def _within_budget(function: Callable[..., T], *args: Any) -> T:
     try:
         return function(*args, budget=INLINE_BYTES)
     except BudgetExceeded:
-        return await in_thread(function, *args, budget=None)
+        with settings.carried():
+            return await in_thread(function, *args, budget=None)
 
 
 def _pack(task: Task, outcome: Outcome, *, budget: int | None) -> Package:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from cascade_nb.notebook import effects
@@ -39,6 +40,14 @@ CHANGES: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
     ),
     "numpy": (lambda: np.set_printoptions(precision=3), lambda: str(np.array([1 / 3]))),
     "errors": (lambda: np.seterr(over="raise"), lambda: np.geterr()["over"]),
+    "polars": (
+        lambda: pl.Config.set_float_precision(2).set_thousands_separator(True),
+        lambda: str(pl.Series([1234.5678])),
+    ),
+    "polars, a variable": (
+        lambda: pl.Config.set_tbl_rows(2),
+        lambda: str(pl.Series(range(5))),
+    ),
 }
 
 
@@ -61,6 +70,7 @@ def _undo() -> None:
     pd.reset_option("display.max_rows")
     np.set_printoptions(precision=8)
     np.seterr(over="warn")
+    pl.Config.restore_defaults()
 
 
 @pytest.mark.parametrize("name", CHANGES)
