@@ -57,15 +57,20 @@ def share(
 
 
 @click.command()
-@click.argument("cid")
+@click.argument("x")
 @click.option("--gateway", multiple=True, metavar="URL", help="A gateway to ask; may be repeated.")
 @store_option
 @json_option
-def load(cid: str, gateway: tuple[str, ...], store: str | None, as_json: bool) -> None:
-    """Bring what was shared under CID into the store, and show it in short."""
+def load(x: str, gateway: tuple[str, ...], store: str | None, as_json: bool) -> None:
+    """Bring what was shared under the CID X into the store, and show it in short.
+
+    X may be the name or key of a stored result as well.
+    """
+    opened = _opened(store)
+    cid = run_sync(giving.cid_for_people(opened, x))
     with Meter("loading") as meter:
         gateways = gateway or settings().gateways
-        loaded = run_sync(taking.load(_opened(store), cid, gateways=gateways, progress=meter))
+        loaded = run_sync(taking.load(opened, cid, gateways=gateways, progress=meter))
     shown = one_line(ShortRepr().repr(loaded.value), 400)
     if as_json:
         claim = loaded.claim

@@ -75,9 +75,23 @@ async def find_for_people(store: KeepsBytes, wanted: str) -> Claim | Unsigned:
 
     Raises what `find` and `catalog.find` raise.
     """
-    if _KEY.fullmatch(wanted.strip()) or _is_cid(wanted):
+    if is_identity(wanted):
         return await find(store, wanted)
     return await of_entry(store, (await catalog.find(store, wanted))[0])
+
+
+async def cid_for_people(store: object, wanted: str) -> str:
+    """`wanted` where it is a CID, else that of the newest record that it names in the store.
+
+    Raises what `catalog.find` raises.
+    """
+    if is_identity(wanted, key=False):
+        return wanted
+    try:
+        return (await catalog.find(store, wanted))[0].record_cid
+    except ConfigurationError as error:
+        shown = one_line(wanted, 60)
+        raise ConfigurationError(f"{shown!r} is not a CID, and {error}") from None
 
 
 async def claim(store: KeepsBytes, found: Claim | Unsigned) -> Claim:
@@ -228,11 +242,12 @@ async def contents_of(store: KeepsBytes, claim: Claim) -> dict[str, Sequence[Byt
     return contents
 
 
-def _is_cid(text: str) -> bool:
+def is_identity(text: str, *, key: bool = True) -> bool:
+    """Whether `text` is a whole CID or, if that counts, a whole key."""
     try:
         cids.parse(text)
     except ConfigurationError:
-        return False
+        return key and bool(_KEY.fullmatch(text.strip()))
     return True
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from cascade_nb import catalog
 from cascade_nb.catalog import Row
-from cascade_nb.content import cid as cids
 from cascade_nb.errors import ConfigurationError, FingerprintError
 from cascade_nb.exchange import giving
 from cascade_nb.exchange.claims import CELL
@@ -24,7 +23,6 @@ from cascade_nb.protocols import KeepsBytes
 from cascade_nb.records import Entry
 from cascade_nb.wording import one_line
 
-_KEY = re.compile(r"[0-9a-fA-F]{64}")
 _MARKED = re.compile(r"\$(\w+)|\{\s*(\w+)\s*\}")
 _NO_VARIABLE: Any = object()
 
@@ -60,23 +58,17 @@ async def cid_named(store: object, shell: Any, word: str) -> str:
         ConfigurationError: none of these; it says so in one line.
         BackendError: the store cannot be read.
     """
-    if _is_cid(word):
-        return word
-    value = _variable(shell, word)
     try:
-        return (await catalog.find(store, word))[0].record_cid
+        return await giving.cid_for_people(store, word)
     except ConfigurationError:
-        held = _identity_in(value)
-        if _is_cid(held):
-            return held
-        if held:
-            return (await catalog.find(store, held))[0].record_cid
-    shown = one_line(word, 60)
-    if value is _NO_VARIABLE:
-        raise ConfigurationError(
-            f"{shown!r} is not a CID, and neither a stored result nor a variable goes by it"
-        )
-    raise ConfigurationError(f"the variable {shown!r} holds no CID: it is {_kind_of(value)}")
+        value = _variable(shell, word)
+        if value is _NO_VARIABLE:
+            raise
+    held = _identity_in(value)
+    if not held:
+        shown = one_line(word, 60)
+        raise ConfigurationError(f"the variable {shown!r} holds no CID: it is {_kind_of(value)}")
+    return await giving.cid_for_people(store, held)
 
 
 async def found(store: KeepsBytes, shell: Any, word: str) -> Claim | Unsigned:
@@ -129,15 +121,7 @@ def _identity_in(value: Any) -> str:
     if isinstance(value, Entry):
         return value.record_cid
     text = value.strip() if isinstance(value, str) else ""
-    return text if _KEY.fullmatch(text) or _is_cid(text) else ""
-
-
-def _is_cid(text: str) -> bool:
-    try:
-        cids.parse(text)
-    except ConfigurationError:
-        return False
-    return True
+    return text if giving.is_identity(text) else ""
 
 
 def _kind_of(value: Any) -> str:

@@ -83,6 +83,7 @@ async def test_from_one_to_the_other(cascade, ann, bob, entry, car):
     assert total == "imported 1 root"
     assert cascade(bob, "load", entry.record_cid)[1].splitlines()[1] == "[8, '4']"
     assert json.loads(cascade(bob, "load", entry.cid, "--json")[1])["value"] == "[8, '4']"
+    assert cascade(ann, "load", "double")[1].splitlines()[1] == "[8, '4']"
     assert cascade(bob, "ls")[1] == f"nothing of yours is stored\n{hint}"
 
     key = cascade(ann, "whoami")[1]
@@ -133,7 +134,7 @@ async def test_code_is_refused(cascade, ann, bob, car):
     [
         (["share", "nothing"], 2, "nothing is stored, so nothing goes by 'nothing'"),
         (["share"], 2, "Missing argument 'X'."),
-        (["load", "hello"], 2, "'hello' is not a CID"),
+        (["load", "hello"], 2, "'hello' is not a CID, and nothing is stored"),
         (["export", "x"], 2, "Missing option '-o' / '--output'."),
         (["import", "nowhere.car"], 2, "nowhere.car cannot be read: No such file or directory"),
         (["trust", "nobody"], 2, "'nobody' is no line `ssh-ed25519 AAAA...` and no file"),

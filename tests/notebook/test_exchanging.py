@@ -250,7 +250,7 @@ def test_sharing_what_is_not_stored_says_so_and_spoils_nothing(ann):
         ("share x --car", "usage: %cascade share X [--car FILE] [--dry-run [--verbose]]"),
         (
             "load hello",
-            "'hello' is not a CID, and neither a stored result nor a variable goes by it",
+            "'hello' is not a CID, and nothing is stored, so nothing goes by 'hello'",
         ),
         ("load", "usage: %cascade load CID [--as NAME]"),
         ("load 'x", "a quote does not close; usage: %cascade load CID [--as NAME]"),
