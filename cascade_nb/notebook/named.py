@@ -2,7 +2,7 @@
 
 What is stored comes first: a CID or the beginning of one, a key, a name. A variable that holds the
 text of a CID or key, or an `Entry`, then stands for what that names; written as ``$x`` or ``{x}``
-it is a variable and nothing else.
+it is a variable and nothing else, as are expressions in which one stands: ``{entry.cid}``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from cascade_nb.wording import one_line
 
 _MARKED = re.compile(r"\$(\w+)|\{\s*(\w+)\s*\}")
 _NO_VARIABLE: Any = object()
+_NO_FRAME = 1_000_000
 
 
 async def rows_named(store: object, shell: Any, word: str) -> list[Row]:
@@ -113,7 +114,12 @@ def _variable(shell: Any, word: str) -> Any:
     name = _bare(word)
     if name in getattr(shell, "user_ns_hidden", ()):
         return _NO_VARIABLE
-    return getattr(shell, "user_ns", {}).get(name, _NO_VARIABLE)
+    value = getattr(shell, "user_ns", {}).get(name, _NO_VARIABLE)
+    if value is _NO_VARIABLE and not {*word}.isdisjoint("${"):
+        # As IPython expands the lines of other magics, but for locals of ours: no frame is so deep.
+        text = shell.var_expand(word, depth=_NO_FRAME)
+        return text if giving.is_identity(text) else _NO_VARIABLE
+    return value
 
 
 def _identity_in(value: Any) -> str:

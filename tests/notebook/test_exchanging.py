@@ -158,7 +158,9 @@ def test_an_entry_names_its_record(ann):
     ann.run("entry = await f.peek(1)")
     record = ann.value("entry.record_cid").strip("'")
     assert cids_in(ann.run("%cascade share entry"))[0] == record
-    assert ann.run("%cascade load entry").result == "[1]"
+    for word in ("entry", "$entry.record_cid", "{entry.cid}", "{[entry][0].cid}"):
+        assert ann.run(f"%cascade load {word}").result == "[1]"
+    assert refused(ann, "%cascade load {entry.size}").startswith("'{entry.size}' is not a CID, and")
 
 
 def test_a_variable_that_has_changed_is_not_the_cell_of_its_name(ann):
