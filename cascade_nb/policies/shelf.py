@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from cascade_nb import content, provenance
 from cascade_nb.content.cid import dag_cbor_cid
-from cascade_nb.errors import IntegrityError
+from cascade_nb.errors import BackendError, IntegrityError, logger
 from cascade_nb.loop import in_thread
 from cascade_nb.policies.belief import (
     ADOPTED,
@@ -253,11 +253,21 @@ class Shelf:
         )
         self._absent.pop(place)
         if there is None:
-            # From when the row of the key was another's: it must not outlive what is newer.
-            for older in self._own_places(record.key):
-                if not self._absent.get(older):
-                    await self._remove(older)
+            await self._clean_up(record.key)
         return entry_of(signed)
+
+    async def _clean_up(self, key: str) -> None:
+        """Remove own rows from when that of `key` was another's: none may outlive what is newer.
+
+        The newer one is in the store by now, and served first, whatever fails here.
+        """
+        for older in self._own_places(key):
+            if self._absent.get(older):
+                continue
+            try:
+                await self._remove(older)
+            except BackendError as error:
+                logger.info("what may lie at %s was not removed: %s", older, error)
 
     def _own_places(self, key: str) -> list[str]:
         return [beside(key, own) for own in provenance.own_keys()]
