@@ -276,21 +276,23 @@ class IpfsCacheBackend(ValueFace):
         these know which of them they need.
         """
         needed = {cid async for _, row in self._rows.all() for cid in row.contents}
+        needed |= self._written.keys()
         before = time.time() - _GRACE_SECONDS
         removed = freed = 0
+        others: list[str] = []
         prefix = await self._pin_prefix()
-        pins = await self._pins_called(_CACHE)
-        for pin in pins:
-            mine = pin.name.startswith(prefix)
-            if not mine or pin.cid in needed or pin.cid in self._written or _hour_of(pin) > before:
+        for pin in await self._pins_called(_CACHE):
+            if pin.cid in needed:
                 continue
-            size = await on_background(self._size_of(pin.cid))
-            if await on_background(self._client.unpin(pin.cid, pin.kind)):
-                removed += 1
-                freed += size or 0
-        frees = "the node frees them when it collects its garbage: `ipfs repo gc`"
-        others = _said_of_others([pin.name for pin in pins if not pin.name.startswith(prefix)])
-        note = "; ".join(filter(None, (frees if removed else "", others)))
+            if not pin.name.startswith(prefix):
+                others.append(pin.name)
+            elif _hour_of(pin) <= before:
+                size = await on_background(self._size_of(pin.cid))
+                if await on_background(self._client.unpin(pin.cid, pin.kind)):
+                    removed += 1
+                    freed += size or 0
+        frees = "the node frees them when it collects its garbage: `ipfs repo gc`" * bool(removed)
+        note = "; ".join(filter(None, (frees, _said_of_others(others))))
         return Collected(removed=removed, freed=freed, note=note)
 
     # Rows and pins.

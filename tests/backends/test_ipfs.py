@@ -265,10 +265,13 @@ class TestPins:
         left, data = content(MIDDLE)
         await over(kubo).write_content(left, [data])
         store, _, _ = kubo.pins()[left].rpartition(" ")
-        collected = await over(kubo).collect()
+        other = over(kubo)
+        collected = await other.collect()
         assert (collected.removed, collected.freed) == (0, 0)
         assert collected.note.startswith("left alone: 1 pin of 1 other store (" + store + "), ")
         assert left in kubo.pins()
+        await other.write_record("key", b"envelope", None, contents=[left])
+        assert (await other.collect()).note == ""
 
     async def test_clearing_leaves_what_is_not_ours(self, kubo, backend):
         mine, theirs = content(MIDDLE), content(MIDDLE)
