@@ -59,6 +59,18 @@ def test_a_chosen_key_signs_and_older_results_stay_ones_own(tmp_path: Path) -> N
     assert not judge_record(after.to_bytes())[1].data
 
 
+def test_ones_own_keys_are_those_that_there_are(tmp_path: Path) -> None:
+    assert keys.own_keys() == []  # To ask makes none.
+    made = whoami()
+    assert keys.own_keys() == [made]
+    chosen = make_key(tmp_path / "id_ed25519")
+    keys.use(tmp_path / "id_ed25519")
+    assert keys.own_keys() == [chosen, made]
+    (tmp_path / "id_ed25519").unlink()
+    keys.use(None)
+    assert keys.own_keys() == [made]
+
+
 def test_the_environment_chooses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     chosen = make_key(tmp_path / ".ssh" / "id_ed25519")

@@ -9,7 +9,7 @@ import pytest
 
 import cascade_nb
 from cascade_nb.errors import ConfigurationError
-from cascade_nb.provenance import distrust, fingerprint_of, trust, whoami
+from cascade_nb.provenance import distrust, fingerprint_of, trust, trusted, whoami
 from cascade_nb.provenance.allowed import standing_of
 from tests.identities import Person, make_person
 
@@ -66,6 +66,16 @@ def test_a_file_of_several_people(ann: Person, tmp_path: Path) -> None:
     assert [name.split()[0] for name in trust(tmp_path / "team")] == ["ann", "bob"]
     assert standing_of(ann.key).data
     assert standing_of(bob.key).data
+
+
+def test_whom_one_trusts_right_now(ann: Person, tmp_path: Path) -> None:
+    bob = make_person(tmp_path, "bob")
+    assert trusted() == []
+    for key in (ann.key, bob.key, whoami()):
+        trust(key)
+    assert trusted() == [ann.key, bob.key]
+    distrust(ann.key)
+    assert trusted() == [bob.key]
 
 
 def test_a_file_below_home(ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:
