@@ -9,9 +9,11 @@ from typing import Any
 
 from blake3 import blake3
 
+from cascade_nb.backends import presence
 from cascade_nb.backends.base import ValueFace
 from cascade_nb.backends.leases import LEASE_SECONDS, Lease, settle
 from cascade_nb.backends.outages import parts_gone
+from cascade_nb.backends.redis_clients import as_bytes
 from cascade_nb.backends.redis_contents import RedisContents, ends_of, size_and_count
 from cascade_nb.backends.redis_lines import Command
 from cascade_nb.backends.redis_link import link_to
@@ -179,13 +181,20 @@ class RedisCacheBackend(ValueFace):
                     yield row[0], name, row[1]
 
     async def try_lock(self, key: str) -> Lease | None:
-        """The lock on `key` among all processes that use the server; a lease of 4 s, renewed."""
+        """The lock on `key` among all processes that use the server; a lease of 4 s, renewed.
+
+        One whose holder has died on this machine is free at once.
+        """
         digest = blake3(encoded(key)).hexdigest()[:40]
         name = self._root + b"lock:" + digest.encode()
         local = (self.server, name)
         await in_thread(settle, local)
-        token, milliseconds = secrets.token_hex(16), round(LEASE_SECONDS * 1000)
-        taken = await self._link.call("SET", name, token, "NX", "PX", milliseconds)
+        token = f"{await in_thread(presence.own_name)}:{secrets.token_hex(16)}"
+        milliseconds = round(LEASE_SECONDS * 1000)
+        take = ("SET", name, token, "NX", "PX", milliseconds)
+        taken = await self._link.call(*take)
+        if not taken and await self._was_left(name):
+            taken = await self._link.call(*take)
         if not taken:
             return None
         link = self._link
@@ -194,6 +203,17 @@ class RedisCacheBackend(ValueFace):
             extend=lambda: bool(link.evaluate_here(_RENEW, [name], [token, milliseconds])),
             free=lambda: link.evaluate_here(_FREE, [name], [token]),
         )
+
+    async def _was_left(self, name: bytes) -> bool:
+        """Free a lock whose holder has died on this machine; whether nobody holds it now."""
+        token = await self._link.call("GET", name)
+        if token is None:
+            return True
+        holder = as_bytes(token).partition(b":")[0].decode("ascii", "replace")
+        if not await in_thread(presence.has_died, holder):
+            return False
+        await self._link.evaluate(_FREE, [name], [token])
+        return True
 
     def _record(self, key: str) -> bytes:
         return self._root + b"record:" + encoded(key)

@@ -612,8 +612,11 @@ class TestSeveralProcesses:
         assert [other.communicate(timeout=30)[0] for other in others] == ["result 42\n"] * 2
         assert leader.communicate()[0] == "result 42\n"
 
-    def test_a_killed_leader_is_followed_within_five_seconds(self, redis_here):
+    def test_a_killed_leader_of_another_machine_is_followed_within_five_seconds(
+        self, redis_here, tmp_path, monkeypatch
+    ):
         leader = start("compute", redis_here, 60)
+        monkeypatch.setenv("TMPDIR", str(tmp_path))  # where processes of one machine meet
         assert leader.stdout.readline() == "running\n"
         waiter = start("compute", redis_here, 0)
         eyes = redis_here.client()
@@ -626,6 +629,17 @@ class TestSeveralProcesses:
         assert time.monotonic() - died < 5
         assert waiter.communicate(timeout=30)[0] == "result 42\n"
         leader.communicate()
+
+    def test_a_killed_leader_of_this_machine_is_followed_at_once(self, redis_here):
+        leader = start("compute", redis_here, 60)
+        assert leader.stdout.readline() == "running\n"
+        waiter = start("compute", redis_here, 0)
+        eyes = redis_here.client()
+        (name,) = eyes.keys("*lock*")
+        leader.kill()
+        leader.communicate()
+        eyes.persist(name)  # It would never end by itself.
+        assert waiter.communicate(timeout=30)[0] == "running\nresult 42\n"
 
     def test_a_holder_that_stood_still_notices_that_its_lock_is_gone(self, redis_here):
         holder = start("hold", redis_here, KEY)
