@@ -14,7 +14,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cascade_nb import codecs, provenance
-from cascade_nb.backends.http import PATIENCE_SECONDS, BrokenOffError, HttpClient
+from cascade_nb.backends.http import BrokenOffError, HttpClient
+from cascade_nb.backends.silence import PATIENCE_SECONDS
 from cascade_nb.content import cid as cids
 from cascade_nb.content.assembly import FileAssembly
 from cascade_nb.content.car import SECTION_LIMIT, Reader

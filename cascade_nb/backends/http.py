@@ -22,7 +22,13 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from cascade_nb import __version__
 from cascade_nb.backends.outages import Breaker
 from cascade_nb.backends.sessions import Sessions
-from cascade_nb.backends.silence import LOOK_SECONDS, PING_LOOKS, Watch
+from cascade_nb.backends.silence import (
+    LOOK_SECONDS,
+    PATIENCE_SECONDS,
+    PING_LOOKS,
+    StalledError,
+    Watch,
+)
 from cascade_nb.errors import BackendError, ConfigurationError, logger
 from cascade_nb.loop import on_background, run_sync
 from cascade_nb.protocols import Bytes
@@ -33,8 +39,6 @@ if TYPE_CHECKING:
 # Gives the pieces to send; called again where they are to be sent again.
 Body: TypeAlias = Callable[[], AsyncIterator[Bytes]]
 Parameters: TypeAlias = Sequence[tuple[str, str]]
-
-PATIENCE_SECONDS = 30.0
 
 _BUSY = frozenset({429, 502, 503, 504})
 _ATTEMPTS = 3
@@ -177,7 +181,8 @@ class HttpClient:
             patience: seconds without any progress after which a living server is given up.
 
         Raises:
-            BackendError: the server is dead, or stands still.
+            BackendError: the server is dead.
+            StalledError: it lives, and stands still.
             BrokenOffError: it closed the connection before the end, twice.
             Exception: what `body` raised.
         """
@@ -186,7 +191,7 @@ class HttpClient:
             patience=patience,
             is_alive=self.is_alive,
             dead=self._dead,
-            idle=lambda: self.error(f"has sent nothing for {patience:g} s"),
+            idle=lambda: self._stalled(patience),
         )
         request = _Request(method, self._base + path.lstrip("/"), parameters, headers, body)
         try:
@@ -263,6 +268,9 @@ class HttpClient:
         if not await self.is_alive():
             return self._dead()
         return self.broken_off(f"the connection: {_reason(error)}")
+
+    def _stalled(self, seconds: float) -> StalledError:
+        return StalledError(self._says(f"has sent nothing for {seconds:g} s"), server=self.shown)
 
     def _dead(self) -> BackendError:
         return self._trip(self.error("does not answer"))

@@ -16,15 +16,16 @@ from cascade_nb.backends.ipfs_rows import IpfsRows, Row
 from cascade_nb.backends.kubo import DIRECT, RECURSIVE, IncompleteError, KuboClient, Pin
 from cascade_nb.backends.kubo_download import Download
 from cascade_nb.backends.kubo_upload import Block, Upload, once
-from cascade_nb.backends.outages import parts_gone
+from cascade_nb.backends.outages import Breaker, parts_gone
 from cascade_nb.backends.plain import as_store
+from cascade_nb.backends.silence import HIT_PATIENCE_SECONDS, PATIENCE_SECONDS, StalledError
 from cascade_nb.content import cid as cids
 from cascade_nb.content.cid import DAG_CBOR, DAG_PB, codec_of
 from cascade_nb.content.dag_pb import read_file
 from cascade_nb.content.unixfs import block_parts
 from cascade_nb.content.verification import check_block
-from cascade_nb.errors import BackendError, IntegrityError, logger
-from cascade_nb.loop import on_background
+from cascade_nb.errors import BackendError, CascadeError, IntegrityError, logger
+from cascade_nb.loop import on_background, run_sync
 from cascade_nb.protocols import Bytes, CacheBackend, Collected, Lock, Progress
 from cascade_nb.wording import one_line, part_repr, plural
 
@@ -84,6 +85,9 @@ class IpfsCacheBackend(ValueFace):
         self._absent: OrderedDict[str, float] = OrderedDict()
         # Contents that the node has other blocks of than their CIDs say.
         self._damaged: OrderedDict[str, bool] = OrderedDict()
+        # A node that lives and stalls is spared by hits alone: it may only be slow.
+        self._hits = Breaker(self._try_stalled)
+        self._stalled = ""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({part_repr(self.metadata)}, {self.server!r})"
@@ -96,10 +100,24 @@ class IpfsCacheBackend(ValueFace):
     # Contents, on the node.
 
     async def read_content(self, cid: str) -> bytearray | memoryview | None:
-        """The content, if the node has it, or its network within a second."""
+        """The content, if the node has it, or its network within a second.
+
+        Raises:
+            StalledError: the node lives and sends nothing, as some have found in the last 30 s.
+        """
+        self._hits.check()
+        try:
+            return await self._at_hand(cid)
+        except StalledError as error:
+            self._stalled = cid
+            self._hits.tripped(error)
+            raise
+
+    async def _at_hand(self, cid: str) -> bytearray | memoryview | None:
         known = self._absent.get(cid, 0.0) > time.monotonic()
         network = 0.0 if known else _NETWORK_SECONDS
-        found = await self._read(Download(self._client, cid, network=network), cid)
+        download = Download(self._client, cid, network=network, patience=HIT_PATIENCE_SECONDS)
+        found = await self._read(download, cid)
         if found is None and not known:
             _remember(self._absent, cid, time.monotonic() + _ABSENT_SECONDS)
         return found
@@ -108,8 +126,19 @@ class IpfsCacheBackend(ValueFace):
         self, cid: str, *, progress: Progress | None = None
     ) -> bytearray | memoryview | None:
         """The content, from the node or the network, for as long as there is progress."""
-        download = Download(self._client, cid, network=None, progress=progress)
+        download = Download(
+            self._client, cid, network=None, patience=PATIENCE_SECONDS, progress=progress
+        )
         return await self._read(download, cid)
+
+    def _try_stalled(self) -> None:
+        try:
+            run_sync(self._at_hand(self._stalled))
+        except StalledError as error:
+            self._hits.tripped(error)
+            raise
+        except CascadeError as error:
+            logger.debug("it does not stall any more: %s", error)
 
     async def _read(self, download: Download, cid: str) -> bytearray | memoryview | None:
         try:

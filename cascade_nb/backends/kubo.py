@@ -12,14 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from cascade_nb.backends.http import (
-    PATIENCE_SECONDS,
-    Answer,
-    Body,
-    BrokenOffError,
-    HttpClient,
-    Stream,
-)
+from cascade_nb.backends.http import Answer, Body, BrokenOffError, HttpClient, Stream
+from cascade_nb.backends.silence import PATIENCE_SECONDS
 from cascade_nb.content import cid as cids
 from cascade_nb.content.car import SECTION_LIMIT
 from cascade_nb.content.verification import check_block
@@ -81,7 +75,9 @@ class KuboClient:
         answer = await self._asked("block/stat", _OFFLINE, arguments=[cids.to_text(cid)])
         return self._is_there(answer)
 
-    async def block(self, cid: bytes, *, offline: bool) -> bytes | None:
+    async def block(
+        self, cid: bytes, *, offline: bool, patience: float = PATIENCE_SECONDS
+    ) -> bytes | None:
         """A block, proven by its CID, from the repository or, unless `offline`, the network.
 
         Raises:
@@ -89,7 +85,11 @@ class KuboClient:
         """
         options = [_OFFLINE] if offline else []
         answer = await self._asked(
-            "block/get", *options, arguments=[cids.to_text(cid)], limit=SECTION_LIMIT + 1
+            "block/get",
+            *options,
+            arguments=[cids.to_text(cid)],
+            limit=SECTION_LIMIT + 1,
+            patience=patience,
         )
         if not self._is_there(answer):
             return None
@@ -99,11 +99,13 @@ class KuboClient:
         return answer.body
 
     @asynccontextmanager
-    async def cat(self, cid: str, *, offset: int, offline: bool) -> AsyncIterator[Stream | None]:
+    async def cat(
+        self, cid: str, *, offset: int, offline: bool, patience: float
+    ) -> AsyncIterator[Stream | None]:
         """The bytes of a file from `offset` on, unproven and maybe cut; None where it is absent."""
         parameters = [("arg", cid), ("offset", str(offset)), *([_OFFLINE] if offline else [])]
         async with self.http.open(
-            "POST", _ROOT + "cat", parameters=parameters, patience=PATIENCE_SECONDS
+            "POST", _ROOT + "cat", parameters=parameters, patience=patience
         ) as stream:
             if stream.status == 200:
                 yield stream
@@ -224,13 +226,14 @@ class KuboClient:
         *options: tuple[str, str],
         arguments: Sequence[str] = (),
         limit: int = 4 << 20,
+        patience: float = PATIENCE_SECONDS,
     ) -> Answer:
         return await self.http.ask(
             "POST",
             _ROOT + command,
             parameters=[*(("arg", argument) for argument in arguments), *options],
             limit=limit,
-            patience=PATIENCE_SECONDS,
+            patience=patience,
         )
 
     def _is_there(self, answer: Answer) -> bool:

@@ -38,6 +38,7 @@ class Download:
         cid: the content's CID, as text.
         network: seconds that the network has, in all, which may be none; None waits while there is
             progress.
+        patience: seconds without any progress after which the node is given up.
     """
 
     def __init__(
@@ -46,19 +47,22 @@ class Download:
         cid: str,
         *,
         network: float | None,
+        patience: float,
         progress: Progress | None = None,
     ) -> None:
         self._client = client
         self._text = cid
         self._cid = cids.parse(cid)
         self._network = network
+        self._patience = patience
         self._progress = progress
 
     async def run(self) -> bytearray | memoryview | None:
         """The content; None where the node and its network do not have all of it.
 
         Raises:
-            BackendError: the node fails, or has sent nothing for long.
+            BackendError: the node fails.
+            StalledError: it has sent nothing for long.
             IntegrityError: what came is not what the CID says.
         """
         try:
@@ -82,10 +86,10 @@ class Download:
     async def _block(self, cid: bytes) -> bytes | None:
         block = cids.inlined(cid)
         if block is None:
-            block = await self._client.block(cid, offline=True)
+            block = await self._client.block(cid, offline=True, patience=self._patience)
         if block is None:
             self._ask_network()
-            block = await self._client.block(cid, offline=False)
+            block = await self._client.block(cid, offline=False, patience=self._patience)
         return block
 
     def _ask_network(self) -> None:
@@ -117,7 +121,9 @@ class Download:
         return data if cids.parse(found) == self._cid else _ANOTHER
 
     async def _fill(self, filled: _Filled, size: int, *, offline: bool) -> None:
-        async with self._client.cat(self._text, offset=filled.count, offline=offline) as stream:
+        async with self._client.cat(
+            self._text, offset=filled.count, offline=offline, patience=self._patience
+        ) as stream:
             if stream is None:
                 return
             async for chunk in stream.chunks():

@@ -65,10 +65,17 @@ class Breaker:
         raise BackendError(str(error), server=error.server)
 
     def tripped(self, error: BackendError) -> None:
-        """The medium went down, or is still down."""
+        """The medium went down or, for the try beside the work, is still down.
+
+        Who was waiting for it when it went down has no news.
+        """
         with self._lock:
-            self._pause = FIRST_RETRY_SECONDS if self._error is None else self._pause * 2
-            self._pause = min(self._pause, LAST_RETRY_SECONDS)
+            if self._error is None:
+                self._pause = FIRST_RETRY_SECONDS
+            elif threading.current_thread() is self._retry:
+                self._pause = min(self._pause * 2, LAST_RETRY_SECONDS)
+            else:
+                return
             self._retry_at = time.monotonic() + self._pause
             self._error = error
 

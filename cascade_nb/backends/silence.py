@@ -1,4 +1,4 @@
-"""Telling a server that is slow from one that is dead.
+"""Telling a server that is slow from one that is dead, and how long one that is slow is waited for.
 
 Silence is no proof of death: a node may be looking for a block. So whoever is silent is pinged,
 and is dead only if the ping is not answered either, a second after the first byte was due.
@@ -19,6 +19,13 @@ LOOK_SECONDS = 0.25
 PING_LOOKS = 3
 # A server that answers pings is pinged less and less often.
 _LONGEST_LOOK_SECONDS = 4.0
+# Without any progress: after so long a living server is given up, and a hit, which can be computed
+# anew, long before.
+PATIENCE_SECONDS, HIT_PATIENCE_SECONDS = 30.0, 3.0
+
+
+class StalledError(BackendError):
+    """Somebody who is not known to be dead has sent nothing for long."""
 
 
 @dataclass
@@ -75,7 +82,8 @@ class Watch:
             elif silence >= self.patience:
                 self.verdict = self.idle()
             elif await self.is_alive() or self._since != turn:
-                look = min(look * 2, _LONGEST_LOOK_SECONDS)
+                left = max(self.patience - self._silence(), 0.0)
+                look = min(look * 2, _LONGEST_LOOK_SECONDS, left)
             else:
                 self.verdict = self.dead()
         deadline.reschedule(asyncio.get_running_loop().time())

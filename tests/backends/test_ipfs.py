@@ -424,7 +424,7 @@ class TestNetwork:
         assert memoryview(await bob.read_content(cid)) == data
 
     async def test_fetching_gives_up_without_progress(self, two, monkeypatch):
-        monkeypatch.setattr(kubo, "PATIENCE_SECONDS", 0.3)
+        monkeypatch.setattr(ipfs, "PATIENCE_SECONDS", 0.3)
         with pytest.raises(BackendError, match=r"has sent nothing for 0\.3 s"):
             await over(two[0]).fetch_content(content(SMALL)[0])
 

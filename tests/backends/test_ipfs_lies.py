@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator, Sequence
 
 import pytest
 
 import cascade_nb
-from cascade_nb.backends import kubo
+from cascade_nb.backends import ipfs, kubo, outages
 from cascade_nb.backends.ipfs import IpfsCacheBackend
 from cascade_nb.backends.memory import InMemoryCacheBackend
 from cascade_nb.content.cid import parse, raw_cid, to_text
@@ -112,10 +113,57 @@ def test_the_answer_comes_whatever_the_node_says(server, backend, name):
 async def test_a_stream_that_stands_still_is_given_up(server, backend, monkeypatch):
     cid, data = content(LARGE)
     await backend.write_content(cid, [data])
-    monkeypatch.setattr(kubo, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(ipfs, "PATIENCE_SECONDS", 0.3)
     server.lies = [only(is_file, stall())]
     with pytest.raises(BackendError, match="has sent nothing"):
         await backend.fetch_content(cid)
+
+
+async def test_a_hit_waits_for_a_stream_that_stands_still_once(server, backend, monkeypatch):
+    monkeypatch.setattr(ipfs, "HIT_PATIENCE_SECONDS", 0.3)
+    cascade_nb.configure(store=backend)
+
+    @cascade_nb.cached
+    async def doubled(text: str) -> str:
+        return text * 2
+
+    texts = [os.urandom(LARGE // 4).hex() for _ in range(3)]
+    for text in texts:
+        await doubled(text)
+    server.lies = [only(is_file, stall())]
+    server.requests.clear()
+    with recorded() as warned:
+        assert [await doubled(text) for text in texts] == [text * 2 for text in texts]
+    assert [path for path in server.asked if path.endswith("/cat")] == ["/api/v0/cat"]
+    assert len(warned) == 1
+    assert "has sent nothing for 0.3 s" in warned[0]
+    assert doubled.stats.bypasses == 3
+
+    # Whoever asks for as long as there is progress is not told of that.
+    server.lies = ()
+    (cid,) = {entry.cid for entry in [await doubled(texts[0]).entry()] if entry is not None}
+    assert memoryview(await backend.fetch_content(cid)).nbytes > LARGE
+    backend._hits._retry_at = 0.0
+    with recorded():
+        await doubled(texts[0])
+    await asyncio.to_thread(backend._hits._retry.join, 10)
+    assert await doubled(texts[0]) == texts[0] * 2
+    assert doubled.stats.hits == 1
+
+
+async def test_a_node_that_still_stalls_is_left_alone_for_longer(server, backend, monkeypatch):
+    monkeypatch.setattr(ipfs, "HIT_PATIENCE_SECONDS", 0.3)
+    cid, data = content(LARGE)
+    await backend.write_content(cid, [data])
+    server.lies = [only(is_file, stall())]
+    for _ in range(2):
+        with pytest.raises(BackendError, match="has sent nothing"):
+            await backend.read_content(cid)
+    backend._hits._retry_at = 0.0
+    with pytest.raises(BackendError, match="has sent nothing"):
+        await backend.read_content(cid)
+    await asyncio.to_thread(backend._hits._retry.join, 10)
+    assert backend._hits._pause == 2 * outages.FIRST_RETRY_SECONDS
 
 
 async def test_a_pin_that_fails_under_a_clean_200_is_an_error(server, backend):
