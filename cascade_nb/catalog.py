@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -163,8 +164,11 @@ def choose(entries: Collection[Entry], wanted: str) -> list[Entry]:
         for entry in entries
         if entry.kind == "cell" and any(output.name == wanted for output in entry.outputs)
     ]
-    if named:
-        return named
+    return named or _identified(entries, wanted)
+
+
+def _identified(entries: Collection[Entry], wanted: str) -> list[Entry]:
+    """Those of `entries` that have the CID or key `wanted`, or one that begins with it."""
     text = _canonical(wanted)
     lookups: tuple[tuple[Callable[[Entry], str], int], ...] = (
         (lambda entry: entry.cid, _SHORTEST_CID),
@@ -188,12 +192,13 @@ def choose(entries: Collection[Entry], wanted: str) -> list[Entry]:
 async def forget(store: object, wanted: str) -> list[Entry]:
     """Remove the results that `wanted` names, as for `find`; gives those that were removed.
 
-    What was pinned on IPFS nodes to share it is unpinned.
+    What others have stored goes only where none of the user's own is meant, and what those have who
+    are not trusted only by CID or key. What was pinned on IPFS nodes to share it is unpinned.
     """
     if not isinstance(store, Forgets):
         raise ConfigurationError(f"nothing can be removed from {describe(store)}")
     rows = await list_rows(store)
-    unwanted = {entry.record_cid: entry for entry in _choose_rows(rows, wanted)}
+    unwanted = {entry.record_cid: entry for entry in _unwanted(rows, wanted)}
     removed = {
         row.entry.record_cid
         for row in rows
@@ -204,6 +209,16 @@ async def forget(store: object, wanted: str) -> list[Entry]:
             for cid in removed:
                 await node.unpublish(cid)
     return [entry for cid, entry in unwanted.items() if cid in removed]
+
+
+def _unwanted(rows: Collection[Row], wanted: str) -> list[Entry]:
+    trusted = _entries(row for row in rows if row.trusted)
+    for entries in (_entries(row for row in rows if not row.origin.signer), trusted):
+        with suppress(ConfigurationError):
+            return choose(entries, wanted)
+    with suppress(ConfigurationError):
+        return _identified(_entries(rows), wanted)
+    return choose(trusted, wanted)
 
 
 def signers_of(rows: Iterable[Row]) -> dict[str, str]:

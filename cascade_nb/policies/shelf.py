@@ -332,14 +332,22 @@ class Shelf:
         return tuple(cids)
 
     async def drop(self, key: str) -> bool:
-        """Remove what this user would be served under `key`; whether there was anything."""
-        signers = (*provenance.own_keys(), *provenance.trusted())
+        """Remove what this user would be served under `key`; whether there was anything.
+
+        That is their own; only where there is none, it is another's whom they trust.
+        """
         dropped = False
-        for place in (key, *(beside(key, signer) for signer in signers)):
+        for place in (key, *self._own_places(key)):
             there = await self._standing(key, place)
-            if there is None or not why_not_believed(there):
+            if there is None or not there.origin.signer:
                 dropped = await self._remove(place) or dropped
-        return dropped
+        if dropped:
+            return True
+        for place in (key, *(beside(key, signer) for signer in provenance.trusted())):
+            there = await self._standing(key, place)
+            if there is not None and not why_not_believed(there):
+                return await self._remove(place)
+        return False
 
     async def discard(self, claim: Claim) -> bool:
         """Remove a claim that was found here and proved to be none; whether it was still there."""

@@ -15,10 +15,12 @@ from cascade_nb.backends.ipfs import IpfsCacheBackend
 from cascade_nb.backends.memory import InMemoryCacheBackend
 from cascade_nb.backends.redis import RedisCacheBackend
 from cascade_nb.backends.tiered import TieredCacheBackend
+from cascade_nb.errors import ConfigurationError
 from cascade_nb.execution import Engine
 from cascade_nb.policies.belief import beside
 from cascade_nb.policies.content import ContentCachePolicy
 from cascade_nb.policies.shelf import Shelf
+from cascade_nb.protocols import Flushes
 from cascade_nb.provenance import distrust, fingerprint_of, trust
 from cascade_nb.records import Record
 from cascade_nb.tasks import Report
@@ -159,6 +161,43 @@ async def test_what_one_forgets_the_other_keeps(
         assert await session.call(make_number, 21) == "hit"  # Though the first row is free now.
 
 
+async def test_to_forget_takes_others_only_where_they_are_meant(
+    opened: Callable[[], Any], ann: Person, bob: Person
+) -> None:
+    for person in (ann, bob):
+        with person.acting():
+            await Session(opened()).call(make_number, 21)
+    with bob.acting():
+        store = opened()
+        trust(ann.key)
+        (mine,) = await catalog.forget(store, "make_number")
+        assert mine.producer == bob.key
+        assert await Session(opened()).call(make_number, 21) == f"hit {fingerprint_of(ann.key)}"
+        distrust(ann.key)
+        (row,) = await catalog.list_rows(store)
+        with pytest.raises(ConfigurationError, match="nothing is stored"):
+            await catalog.forget(store, "make_number")
+        assert await catalog.forget(store, row.entry.record_cid) == [row.entry]
+        assert await catalog.list_rows(store) == []
+
+
+async def test_to_forget_a_call_takes_what_would_be_served(
+    opened: Callable[[], Any], ann: Person, bob: Person
+) -> None:
+    for person in (ann, bob):
+        with person.acting():
+            await Session(opened()).call(make_number, 21)
+    with bob.acting():
+        trust(ann.key)
+        session = Session(opened())
+        forget = cached(engine=session.engine)(make_number).forget
+        assert await forget(21)
+        assert await session.call(make_number, 21) == f"hit {fingerprint_of(ann.key)}"
+        assert await forget(21)
+        assert not await forget(21)
+        assert await session.call(make_number, 21) == "miss"
+
+
 async def test_a_refresh_leaves_no_older_row_behind(
     opened: Callable[[], Any], ann: Person, bob: Person
 ) -> None:
@@ -285,7 +324,10 @@ async def test_what_nobody_could_be_served_is_replaced(
         moved,
         ann.do(lambda: provenance.seal(provenance.sign_record(old).to_bytes())),
     ):
-        await opened().write_record(key, junk, None)
+        store = opened()
+        await store.write_record(key, junk, None)
+        if isinstance(store, Flushes):
+            await store.flush()
         with bob.acting():
             session = Session(opened())
             assert await session.call(make_number, 21) == "miss"
