@@ -157,6 +157,75 @@ SCENARIOS: dict[str, Scenario] = {
         {},
         {"d/b.csv": ONE},
     ),
+    # Paths that are computed of constants and inputs, on their way to a reader.
+    "computed, through a helper": Scenario(
+        "found = load('d' + str(N) + '.csv')",
+        ([1], [2]),
+        f"N = 1\n{LOAD}",
+        {"d1.csv": ONE},
+        {"d1.csv": TWO},
+    ),
+    "joined": Scenario(
+        "found = load(os.path.join(D, 'a.csv')) + load(Path(D) / 'b' / 'c.csv')",
+        ([1, 2], [2, 2]),
+        f"from pathlib import Path\nD = 'd'\n{LOAD}",
+        {"d/a.csv": ONE, "d/b/c.csv": TWO},
+        {"d/a.csv": TWO},
+    ),
+    "a loop over numbers": Scenario(
+        "found = [load(f'd{i}.csv') for i in range(2)]",
+        ([[1], [2]], [[1], [1]]),
+        LOAD,
+        {"d0.csv": ONE, "d1.csv": TWO},
+        {"d1.csv": ONE},
+    ),
+    "a method of an instance": Scenario(
+        "found = STORE.load('a')",
+        ([1], [2]),
+        "class Store:\n"
+        "    def __init__(self, root): self.root = root\n"
+        "    def load(self, name): return pl.read_csv(f'{self.root}/{name}.csv')['a'].to_list()\n"
+        "STORE = Store('d')",
+        {"d/a.csv": ONE},
+        {"d/a.csv": TWO},
+    ),
+    "a reader in a dict": Scenario(
+        "found = READERS['csv'](f'e{N}.csv')['a'].to_list()",
+        ([1], [2]),
+        "N = 1\nREADERS = {'csv': pl.read_csv}",
+        {"e1.csv": ONE},
+        {"e1.csv": TWO},
+    ),
+    "a pool's map": Scenario(
+        "found = load_all([f'{i}.csv' for i in range(2)])",
+        ([[1], [2]], [[1], [1]]),
+        f"from multiprocessing.pool import ThreadPool\n{LOAD}\n"
+        "def load_all(paths):\n"
+        "    with ThreadPool(2) as pool: return pool.map(load, paths)",
+        {"0.csv": ONE, "1.csv": TWO},
+        {"1.csv": ONE},
+    ),
+    "found by glob": Scenario(
+        "import glob\nfound = [load(path) for path in sorted(glob.glob('d/*.csv'))]",
+        ([[1]], [[1], [2]]),
+        LOAD,
+        {"d/a.csv": ONE},
+        {"d/b.csv": TWO},
+    ),
+    "listed and joined": Scenario(
+        "found = [load(f'd/{name}') for name in sorted(os.listdir('d'))]",
+        ([[1]], [[2]]),
+        LOAD,
+        {"d/a.csv": ONE},
+        {"d/a.csv": TWO},
+    ),
+    "a URL of a file": Scenario(
+        "found = pl.scan_csv(U).collect()['a'].to_list()",
+        ([1], [2]),
+        "U = 'file://' + os.path.abspath('a b.csv')",
+        {"a b.csv": ONE},
+        {"a b.csv": TWO},
+    ),
     # What makes no difference.
     "pattern, another name": Scenario(
         "found = sorted(pl.read_csv('d/*.csv')['a'])",

@@ -14,6 +14,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, product
 from types import CodeType
 from typing import Any, TypeAlias
 
@@ -48,10 +49,10 @@ def find_source(code: CodeType) -> Piece | None:
     """The source of a function's code object, only if it is the source of what would run."""
     flags = code.co_flags & _FUTURE_FLAGS | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     bare = without_positions(code)
-    for text in _texts(code.co_filename):
+    for text, apart in product(_texts(code.co_filename), (False, True)):
         found = [
             candidate
-            for candidate in _candidates(text, flags).get(code.co_name, ())
+            for candidate in _candidates(text, flags, apart=apart).get(code.co_name, ())
             if candidate.bare == bare
         ]
         if found:
@@ -74,13 +75,18 @@ def _texts(filename: str) -> Iterator[str]:
 
 
 @functools.lru_cache(maxsize=256)
-def _candidates(text: str, flags: int) -> dict[str, list[_Candidate]]:
-    """Every function in `text`, by name, compiled and as a tree."""
+def _candidates(text: str, flags: int, *, apart: bool) -> dict[str, list[_Candidate]]:
+    """Every function in `text`, by name, compiled and as a tree.
+
+    IPython compiles the statements of a cell each `apart`: then calls of what a cell itself imports
+    are compiled in another way.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(plain_python(text))
-            module = compile(tree, "<source>", "exec", flags, dont_inherit=True)
+            units = [ast.Module([s], []) for s in tree.body] if apart else [tree]
+            modules = [compile(u, "<source>", "exec", flags, dont_inherit=True) for u in units]
     except (SyntaxError, ValueError, RecursionError):
         return {}
     pieces: dict[tuple[str, int], list[Piece]] = {}
@@ -88,7 +94,7 @@ def _candidates(text: str, flags: int) -> dict[str, list[_Candidate]]:
         node = piece.node
         pieces.setdefault((_name(node), _first_line(node)), []).append(piece)
     found: dict[str, list[_Candidate]] = {}
-    for code in _nested(module):
+    for code in chain.from_iterable(map(_nested, modules)):
         found_piece = _of_code(code, pieces.get((code.co_name, code.co_firstlineno), []))
         if found_piece is not None:
             candidate = _Candidate(code, without_positions(code), found_piece)

@@ -700,6 +700,21 @@ def test_databases_count() -> None:
     assert not reads_of(lambda: sqlite3.connect("new.db").close())
 
 
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("file:a b.db?mode=ro", "a b.db"),
+        ("file:a%20b.db?mode=rw&cache=private", "a b.db"),
+        ("file:a%20b.db?mode=memory", None),
+        ("file::memory:", None),
+    ],
+)
+def test_a_uri_of_a_database_names_its_file(uri: str, name: str | None) -> None:
+    sqlite3.connect("a b.db").executescript("create table t (x)").connection.close()
+    reads = reads_of(lambda: sqlite3.connect(uri, uri=True).close())
+    assert list(reads.files) == ([] if name is None else [name])
+
+
 def test_content_digests() -> None:
     assert content_digest("data.csv") == digest("1,2")
     assert content_digest("absent") is None

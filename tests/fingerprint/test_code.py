@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import linecache
 import sys
 import textwrap
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from cascade_nb.fingerprint.code import CodeFacts, facts_of
+from cascade_nb.fingerprint.source import find_source
 from tests.fingerprint.scenarios import Modules, run
 
 
@@ -175,6 +177,16 @@ def test_top_level_await_in_a_cell_does_not_hide_its_functions() -> None:
     module = compile(text, filename, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     code = next(c for c in module.co_consts if isinstance(c, types.CodeType))
     assert facts_of(code).digest == facts("def f(x): return x").digest
+
+
+def test_a_cell_that_is_compiled_by_statements_does_not_hide_its_functions() -> None:
+    # As IPython does it: calls of what a text itself imports are compiled in another way.
+    source, filename = "import json\ndef f(x): return json.dumps(x)\n", "<by statements>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    namespace: dict[str, Any] = {}
+    for statement in ast.parse(source).body:
+        exec(compile(ast.Module([statement], []), filename, "exec"), namespace)
+    assert find_source(namespace["f"].__code__) is not None
 
 
 def test_private_names_mean_what_they_mean_in_their_class() -> None:

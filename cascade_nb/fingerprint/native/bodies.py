@@ -77,7 +77,7 @@ class Body:
     hidden: dict[int, int] = field(default_factory=dict)
     imports: dict[int, Use] = field(default_factory=dict)
     calls: list[ast.Call] = field(default_factory=list)
-    mentions: list[ast.Name | ast.Attribute] = field(default_factory=list)
+    mentions: list[ast.expr] = field(default_factory=list)
     stores: list[Store] = field(default_factory=list)
     returns: list[ast.expr] = field(default_factory=list)
     yields: list[tuple[How, ast.expr]] = field(default_factory=list)
@@ -353,7 +353,9 @@ class _Preparing(ast.NodeVisitor):
     def _visit_with(self, node: ast.With | ast.AsyncWith) -> None:
         for item in node.items:
             self.visit(item.context_expr)
-            if item.optional_vars is not None:
+            if item.optional_vars is None:
+                self._name("", How.ENTERED, item.context_expr)
+            else:
                 self._bind(item.optional_vars, How.ENTERED, item.context_expr)
         if any(may_swallow(item.context_expr) for item in node.items):
             with self._block():
@@ -429,6 +431,10 @@ class _Preparing(ast.NodeVisitor):
                 self._added(node.func.value, How.EXTENDED, node.args[0])
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
+        self.generic_visit(node)
+        self._body.mentions.append(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
         self.generic_visit(node)
         self._body.mentions.append(node)
 

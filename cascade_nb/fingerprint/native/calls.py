@@ -8,13 +8,23 @@ from collections.abc import Iterable, Mapping, Set
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Protocol
 
-from cascade_nb.fingerprint.native import folding, members
-from cascade_nb.fingerprint.native.bodies import Body, How, body_of_code, body_of_node
-from cascade_nb.fingerprint.native.members import Computed
-from cascade_nb.fingerprint.native.possible import (
-    NOTHING,
+from cascade_nb.fingerprint.native import folding, library, members
+from cascade_nb.fingerprint.native.arguments import (
     Arguments,
     Bound,
+    anything,
+    bound_to,
+    fields_of,
+    handed,
+    line_of,
+    placed,
+)
+from cascade_nb.fingerprint.native.bodies import Body, How, body_of_code, body_of_node
+from cascade_nb.fingerprint.native.heap import Heap
+from cascade_nb.fingerprint.native.members import Computed
+from cascade_nb.fingerprint.native.passing import dotted_name, is_function, passed_on
+from cascade_nb.fingerprint.native.possible import (
+    NOTHING,
     Fresh,
     Instance,
     Items,
@@ -35,17 +45,13 @@ from cascade_nb.fingerprint.native.possible import (
 )
 from cascade_nb.fingerprint.native.readers import COMMON, Role, role_of
 from cascade_nb.fingerprint.native.runs import Frame
-from cascade_nb.fingerprint.ownership import FOLLOWED_KINDS, is_cached, is_followed, name_of
+from cascade_nb.fingerprint.ownership import FOLLOWED_KINDS, is_cached, is_followed
 from cascade_nb.fingerprint.reached import users_facts
 
 # More runs than that, and functions are followed once, for whatever they are called with.
 _MOST_RUNS = 400
 _DEEPEST = 24
 _MOST_AGAIN = 2
-# What hands a class to somebody who makes instances of it.
-_MAKING = frozenset({"map", "imap", "imap_unordered", "starmap", "submit", "to_thread", "apply"})
-_ASKING = frozenset({"isinstance", "issubclass", "hasattr", "callable", "cast", "wraps"})
-
 _SAME = frozenset({"contextlib.closing", "contextlib.nullcontext", "copy.copy", "copy.deepcopy"})
 _EMPTY = Body(ast.Module(body=[], type_ignores=[]))
 
@@ -55,9 +61,6 @@ class Judge(Protocol):
 
     def reads(self, role: Role, name: str, given: Arguments, line: int, frame: Frame) -> None:
         """A thing with that role is called."""
-
-    def cannot_follow(self, function: FunctionType, given: Arguments, line: int) -> None:
-        """A function without source is called."""
 
 
 class Caller:
@@ -74,7 +77,6 @@ class Caller:
     ) -> None:
         self.ignored = ignored
         self.rebound = rebound
-        self.grown = False
         self._judge = judge
         self._called: set[Any] = set()
         self._mentioned: dict[Any, Any] = {}
@@ -83,12 +85,11 @@ class Caller:
         self._results: dict[Any, Values] = {}
         self._kept: list[Any] = []
         self._running: list[Any] = []
-        self._stored: dict[tuple[Any, str], Values] = {}
-        self._asked: set[tuple[Any, str]] = set()
+        self.heap = Heap()
 
     def begin_again(self) -> None:
         """Forget all but what attributes were given."""
-        self.grown = False
+        self.heap.grown = False
         self._called.clear()
         self._mentioned.clear()
         self._results.clear()
@@ -113,16 +114,21 @@ class Caller:
             for function in waiting:
                 self.run(function, Arguments(rest=unknown(), others=unknown()))
 
+    def call_blindly(self, functions: Iterable[FunctionType]) -> None:
+        """Call those that were not called with nothing that is known, nor unknown."""
+        for function in functions:
+            if id(function.__code__) not in self._called and self._body_of(function):
+                self.run(function, Arguments())
+
     def run(self, function: Any, given: Arguments) -> Values:
         """What a function of the user's gives; all that it calls is called."""
         body = self._body_of(function)
         self._called.add(id(_node_of(function)))
         if body is None:
-            self._judge.cannot_follow(function, given, _line_of(given))
-            return unknown()
+            return unknown(line_of(given))
         depth = self._running.count(body)
         if depth > _MOST_AGAIN or len(self._kept) > _MOST_RUNS or len(self._running) > _DEEPEST:
-            given = _anything(body, given)
+            given = anything(given)
         key = id(body), mark(function), given.marks()
         known = self._results.get(key)
         if known is None:
@@ -160,12 +166,12 @@ class Caller:
             defaults = [around.value(default) for default in node.args.defaults]
             pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
             keywords = {a.arg: around.value(d) for a, d in pairs if d is not None}
-            parameters = _bound(node.args, given, defaults, keywords)
+            parameters = bound_to(node.args, given, defaults, keywords)
             frame = Frame(body, self, around.namespace, parameters, around)
         else:
             defaults = list(map(of, function.__defaults__ or ()))
             keywords = {name: of(held) for name, held in (function.__kwdefaults__ or {}).items()}
-            parameters = _bound(node.args, given, defaults, keywords)
+            parameters = bound_to(node.args, given, defaults, keywords)
             frame = Frame(body, self, function.__globals__, parameters, closure=_closure(function))
         self._kept.append(frame)
         return frame
@@ -177,9 +183,14 @@ class Caller:
             value = frame.binding(store.binding, getattr(store.owner, "lineno", 0))
             if store.binding.how in (How.ADDED, How.EXTENDED):
                 value = of(Items(value))
-            self._store(frame.value(store.owner), store.attribute, value)
+            self.heap.store(frame.value(store.owner), store.attribute, value)
+        frame.change_collections()
         for call in body.calls:
             frame.value(call)
+        for bindings in body.bindings.values():
+            for binding in bindings:
+                if binding.how in (How.ITEM, How.ENTERED):
+                    frame.binding(binding, 0)
         for mention in body.mentions:
             for thing in frame.value(mention).known:
                 function = thing.function if isinstance(thing, Bound) else thing
@@ -197,7 +208,7 @@ class Caller:
             callees = frame.value(function)
             found = [self.apply(thing, given, line, frame) for thing in callees.known]
             if callees.unknown is not None:
-                found.append(self._passed_on("", given, line, frame))
+                found.append(passed_on(self, "", given, line, frame))
             return union(found)
         name = function.attr
         if _is_super(function.value):
@@ -214,14 +225,14 @@ class Caller:
             if isinstance(argument, ast.Starred):
                 self._spread(given, frame.value(argument.value), line)
             elif given.rest is not None:
-                given.rest = union([given.rest, _placed(frame.value(argument), line)])
+                given.rest = union([given.rest, placed(frame.value(argument), line)])
             else:
-                given.positional.append(_placed(frame.value(argument), line))
+                given.positional.append(placed(frame.value(argument), line))
         for keyword in node.keywords:
-            held = _placed(frame.value(keyword.value), line)
+            held = placed(frame.value(keyword.value), line)
             if keyword.arg is not None:
                 given.keywords[keyword.arg] = held
-            elif (fields := _fields(held)) is not None:
+            elif (fields := fields_of(held)) is not None:
                 given.keywords.update(fields)
             else:
                 more = folding.subscript(held, unknown(), line)
@@ -235,7 +246,7 @@ class Caller:
         elif isinstance(thing, list | tuple) and given.rest is None:
             given.positional += map(of, thing)
         else:
-            items = _placed(folding.items_of(values, line), line)
+            items = placed(folding.items_of(values, line), line)
             given.rest = items if given.rest is None else union([given.rest, items])
 
     def apply(self, thing: Any, given: Arguments, line: int, frame: Frame) -> Values:
@@ -243,14 +254,14 @@ class Caller:
         if isinstance(thing, Bound):
             return self.apply(thing.function, given.after(thing.arguments), line, frame)
         if isinstance(thing, Local):
-            return self.run(thing, _handed(given))
+            return self.run(thing, handed(given))
         if isinstance(thing, Named):
             return self._installed(thing.name, given, line, frame)
         if is_cached(thing):
             return unknown(line)  # it records what it reads by itself
         if isinstance(thing, FunctionType):
             if users_facts(thing) is not None:
-                return self.run(thing, _handed(given))
+                return self.run(thing, handed(given))
             if is_followed(thing) and hasattr(thing, "__wrapped__"):
                 return self.apply(thing.__wrapped__, given, line, frame)
         if isinstance(thing, type):
@@ -263,20 +274,20 @@ class Caller:
             bound = Arguments(list(map(of, thing.args)), keywords)
             return self.apply(thing.func, given.after(bound), line, frame)
         if isinstance(thing, FunctionType | BuiltinFunctionType):
-            return self._installed(_dotted(thing), given, line, frame)
+            return self._installed(dotted_name(thing), given, line, frame)
         if isinstance(thing, LocalClass):
             return self._construct_local(thing, given, line, frame)
         if isinstance(thing, Term):
             if isinstance(thing, Instance):
                 return self._method(thing, "__call__", given, line, frame)
-            return self._passed_on("", given, line, frame)
+            return passed_on(self, "", given, line, frame)
         if isinstance(thing, FOLLOWED_KINDS) and hasattr(thing, "__wrapped__"):
             return self.apply(thing.__wrapped__, given, line, frame)
         if members.is_users(thing):
             return self._method(thing, "__call__", given, line, frame)
         if any("__name__" in vars(base) for base in type(thing).__mro__):
-            return self._installed(_dotted(thing), given, line, frame)
-        return self._passed_on("", given, line, frame)
+            return self._installed(dotted_name(thing), given, line, frame)
+        return passed_on(self, "", given, line, frame)
 
     def _installed(self, name: str, given: Arguments, line: int, frame: Frame) -> Values:
         role = role_of(name)
@@ -303,8 +314,11 @@ class Caller:
             return self._types(given.positional[0], line)
         if name in ("builtins.dict", "types.SimpleNamespace") and not given.positional:
             return of(Table(given.keywords)) if given.others is None else unknown(line)
-        found = folding.function_result(name, given, line)
-        return self._passed_on(last, given, line, frame) if found is None else found
+        found = library.function_result(name, given, line)
+        known = union(given.every())
+        if found is None or any(map(is_function, known.known)) or members.split(known)[0].known:
+            passed = passed_on(self, last, given, line, frame)
+        return passed if found is None else found
 
     def _getattr(self, given: Arguments, line: int) -> Values:
         owner, names = given.positional[:2]
@@ -318,15 +332,15 @@ class Caller:
 
     def _construct(self, cls: type, given: Arguments, line: int, frame: Frame) -> Values:
         if not members.is_users_class(cls):
-            return self._installed(_dotted(cls), given, line, frame)
+            return self._installed(dotted_name(cls), given, line, frame)
         for base in cls.__mro__:
-            if not members.is_users_class(base) and role_of(_dotted(base)) is not None:
-                self._installed(_dotted(base), given, line, frame)
+            if not members.is_users_class(base) and role_of(dotted_name(base)) is not None:
+                self._installed(dotted_name(base), given, line, frame)
         made = of(Instance(cls, given.marks()))
         make = next((vars(b)["__init__"] for b in cls.__mro__ if "__init__" in vars(b)), None)
         fields = getattr(cls, "_fields", None)
         if isinstance(make, FunctionType) and is_followed(make) and self._body_of(make):
-            self.run(make, _handed(given.after(Arguments([made]))))
+            self.run(make, handed(given.after(Arguments([made]))))
         elif isinstance(make, FunctionType) and hasattr(cls, "__dataclass_fields__"):
             names = make.__code__.co_varnames[1 : make.__code__.co_argcount]
             self._fill(made, names, given, make.__defaults__ or ())
@@ -350,7 +364,7 @@ class Caller:
             names = [field.target.id for field in fields if isinstance(field.target, ast.Name)]
             for field in fields:
                 if isinstance(field.target, ast.Name) and field.value is not None:
-                    self._store(made, field.target.id, cls.frame.value(field.value))
+                    self.heap.store(made, field.target.id, cls.frame.value(field.value))
             self._fill(made, names, given, ())
             self._method(made.known[0], "__post_init__", Arguments(), line, frame)
         return made
@@ -365,13 +379,13 @@ class Caller:
         held |= given.keywords
         more = [values for values in (given.rest, given.others) if values is not None]
         for name, values in held.items():
-            self._store(made, name, union([values, *more]))
+            self.heap.store(made, name, union([values, *more]))
 
     # Methods and attributes
 
     def _method(self, thing: Any, name: str, given: Arguments, line: int, frame: Frame) -> Values:
         if _is_simple(thing):
-            return folding.plain_method(thing, name, given, line)
+            return library.plain_method(thing, name, given, line)
         if isinstance(thing, Made) or not (
             isinstance(thing, Term | ModuleType | type) or members.is_users(thing)
         ):
@@ -381,19 +395,19 @@ class Caller:
             package = package.partition(".")[0]
             role = role_of(f"{package}.{name}")
             if role is None:
-                return self._passed_on(name, given, line, frame)
+                return passed_on(self, name, given, line, frame, method=True)
             self._judge.reads(role, f"{package}.{name}", given, line, frame)
             return of(Made(package))
         callees = self._attribute(thing, name, line)
         found = [self.apply(callee, given, line, frame) for callee in callees.known]
         if callees.unknown is not None:
-            found.append(self._passed_on(name, given, line, frame))
+            found.append(passed_on(self, name, given, line, frame))
         return union(found)
 
     def _unknown_method(self, name: str, given: Arguments, line: int, frame: Frame) -> Values:
         """A method of whatever: the user's of that name, or a reader whose name tells it."""
         for function in self._methods.get(name, ()):
-            self.run(function, _handed(given.after(Arguments([unknown(line)]))))
+            self.run(function, handed(given.after(Arguments([unknown(line)]))))
         if name not in self._methods:
             if name in COMMON:
                 self._judge.reads(Role.READER, name, given, line, frame)
@@ -401,9 +415,9 @@ class Caller:
                 role = role_of(f"{package}.{name}")
                 if role is Role.QUERY:
                     self._judge.reads(role, f"{package}.{name}", given, line, frame)
-        if name in folding.READING:
+        if name in library.READING:
             return of(Made(name))
-        return self._passed_on(name, given, line, frame)
+        return passed_on(self, name, given, line, frame, method=True)
 
     def _super(self, name: str, given: Arguments, line: int, frame: Frame) -> Values:
         cls: Any = frame.closure.get("__class__")
@@ -414,6 +428,17 @@ class Caller:
             for callee in held.known if isinstance(held, Values) else ():
                 found.append(self.apply(callee, given, line, frame))
         return union([*found, unknown(line)])
+
+    def ask(
+        self, owners: Values, name: str, given: list[Values], line: int, frame: Frame
+    ) -> Values:
+        """What Python gets of instances by a method of one of its protocols."""
+        held = [(thing, self._attribute(thing, name, line)) for thing in owners.known]
+        return union(
+            self.apply(function, handed(Arguments(list(given))), line, frame)
+            for _, functions in held
+            for function in functions.known
+        )
 
     def attribute(self, owners: Values, name: str, line: int) -> Values:
         """What an attribute may be."""
@@ -428,77 +453,20 @@ class Caller:
         if isinstance(thing, ModuleType):
             return members.of_module(thing, name)
         if isinstance(thing, type):
-            return union([members.of_class(thing, name, line), self._given_to(thing, name)])
+            return union([members.of_class(thing, name, line), self.heap.given_to(thing, name)])
         if isinstance(thing, LocalClass):
             held = members.of_local_class(thing, name, line)
             return union([held if isinstance(held, Values) else unknown(line)])
         if isinstance(thing, Table):
             return thing.fields.get(name, NOTHING)
         if _is_simple(thing):
-            return folding.plain_attribute(thing, name, line)
+            return library.plain_attribute(thing, name, line)
         if isinstance(thing, Term) and not isinstance(thing, Instance):
             return unknown(line)
         found = members.of_object(thing, name, line)
         if isinstance(found, Computed):
             return self.run(found.function, Arguments([of(found.owner)]))
-        return union([found, self._given_to(members.class_of(thing), name)])
-
-    def _given_to(self, cls: Any, name: str) -> Values:
-        """What the run may have given an attribute."""
-        found = []
-        for key in ((mark(cls), name), (None, name)):
-            self._asked.add(key)
-            found.append(self._stored.get(key, NOTHING))
-        return union(found)
-
-    def _store(self, owners: Values, name: str, value: Values) -> None:
-        keys: set[Any] = set()
-        for thing in owners.known:
-            users = not isinstance(thing, Term | ModuleType | type) or isinstance(thing, Instance)
-            keys.add((mark(members.class_of(thing) if users else thing), name))
-        if owners.unknown is not None:
-            keys.add((None, name))
-        for key in keys:
-            before = self._stored.get(key, NOTHING)
-            after = union([before, value])
-            if after.marks != before.marks:
-                self._stored[key] = after
-                self.grown |= key in self._asked
-
-    def _passed_on(self, name: str, given: Arguments, line: int, frame: Frame) -> Values:
-        """What somebody unknown may give; functions that he gets he may call with the rest."""
-        every = given.every()
-        functions = [
-            thing
-            for values in every
-            for thing in values.known
-            if _is_function(thing) or (isinstance(thing, type) and name in _MAKING)
-        ]
-        if not functions or name in _ASKING:
-            return unknown(line)
-        rest = union(
-            Values(tuple(t for t in v.known if t not in functions), v.unknown) for v in every
-        )
-        if rest == NOTHING:
-            # ``delayed(load)``: what comes back may be called instead.
-            return union([of(*functions), unknown(line)])
-        held = Values(tuple(t for t in rest.known if folding.is_collection(t)))
-        rest = union([rest, folding.items_of(held, line)])
-        for function in functions:
-            self.apply(function, Arguments(rest=rest), line, frame)
-        return unknown(line)
-
-
-def _is_function(thing: Any) -> bool:
-    if isinstance(thing, Local | Bound):
-        return True
-    if isinstance(thing, Named):
-        return role_of(thing.name) is not None
-    if isinstance(thing, FunctionType):
-        return is_followed(thing) or role_of(_dotted(thing)) is not None
-    if isinstance(thing, functools.partial | MethodType):
-        return True
-    return isinstance(thing, BuiltinFunctionType | type) and role_of(_dotted(thing)) is not None
+        return union([found, self.heap.given_to(members.class_of(thing), name)])
 
 
 def _is_simple(thing: Any) -> bool:
@@ -512,53 +480,8 @@ def _is_super(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and getattr(node.func, "id", None) == "super"
 
 
-def _dotted(thing: Any) -> str:
-    return name_of(thing).replace(":", ".")
-
-
 def _node_of(function: Any) -> Any:
     return function.node if isinstance(function, Local) else function.__code__
-
-
-def _line_of(given: Arguments) -> int:
-    return next((abs(v.unknown) for v in given.every() if v.unknown), 0)
-
-
-def _placed(values: Values, line: int) -> Values:
-    """What is unknown is so from the call on to which it is handed; a parameter keeps its line."""
-    if values.unknown is None or values.unknown < 0:
-        return values
-    return Values(values.known, line)
-
-
-def _handed(given: Arguments) -> Arguments:
-    """Arguments as the callee sees them: what is unknown is so by the call, at its line."""
-
-    def marked(values: Values) -> Values:
-        return values if values.unknown is None else Values(values.known, -abs(values.unknown))
-
-    return Arguments(
-        list(map(marked, given.positional)),
-        {name: marked(values) for name, values in given.keywords.items()},
-        given.rest and marked(given.rest),
-        given.others and marked(given.others),
-    )
-
-
-def _anything(body: Body, given: Arguments) -> Arguments:
-    """Unknown values for all parameters but the functions that are given."""
-    line = _line_of(given)
-    return Arguments(rest=unknown(-line), others=unknown(-line))
-
-
-def _fields(values: Values) -> Mapping[str, Values] | None:
-    """What ``**values`` gives by name, if that is known."""
-    thing = values.known[0] if len(values.known) == 1 and values.unknown is None else None
-    if isinstance(thing, Table):
-        return thing.fields
-    if type(thing) is dict and all(type(key) is str for key in thing):
-        return {name: of(held) for name, held in thing.items()}
-    return None
 
 
 def _closure(function: FunctionType) -> dict[str, Any]:
@@ -569,36 +492,3 @@ def _closure(function: FunctionType) -> dict[str, Any]:
         except ValueError:
             continue  # not bound yet
     return found
-
-
-def _bound(
-    parameters: ast.arguments,
-    given: Arguments,
-    defaults: list[Values],
-    keywords: Mapping[str, Values],
-) -> dict[str, Values]:
-    """What the parameters are given."""
-    names = [a.arg for a in (*parameters.posonlyargs, *parameters.args)]
-    held = dict(zip(names, given.positional, strict=False))
-    every = {*names, *(a.arg for a in parameters.kwonlyargs)}
-    held |= {name: values for name, values in given.keywords.items() if name in every}
-    defaulted = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True)) | dict(
-        keywords
-    )
-    for name in every - held.keys():
-        may = [v for v in (given.rest if name in names else None, given.others) if v is not None]
-        held[name] = union([*may, defaulted.get(name, NOTHING)])
-    if parameters.vararg is not None:
-        more = given.positional[len(names) :]
-        if given.rest is None:
-            held[parameters.vararg.arg] = of(Row(tuple(more)))
-        else:
-            held[parameters.vararg.arg] = of(Items(union([*more, given.rest])))
-    if parameters.kwarg is not None:
-        others = {name: v for name, v in given.keywords.items() if name not in every}
-        if given.others is None:
-            held[parameters.kwarg.arg] = of(Table(others))
-        else:
-            held[parameters.kwarg.arg] = of(Items(union([*others.values(), given.others])))
-    # In the order of the signature: the first one is ``self``.
-    return {name: held[name] for name in dict.fromkeys([*names, *held])}

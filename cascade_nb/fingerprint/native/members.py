@@ -6,17 +6,18 @@ import ast
 import enum
 import functools
 import sys
+from collections.abc import Iterator
 from types import FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
+from cascade_nb.fingerprint.native.arguments import Arguments, Bound
 from cascade_nb.fingerprint.native.possible import (
     NOTHING,
-    Arguments,
-    Bound,
     Instance,
     Local,
     LocalClass,
     Named,
+    Term,
     Values,
     of,
     union,
@@ -62,9 +63,42 @@ def is_users(thing: Any) -> bool:
     return isinstance(thing, Instance) or is_users_class(type(thing))
 
 
+def split(values: Values) -> tuple[Values, Values]:
+    """The instances of the user's classes, and all else."""
+    users = [
+        thing
+        for thing in values.known
+        if isinstance(thing, Instance)
+        or (
+            not (type(thing).__module__ == "builtins" or isinstance(thing, Term | type))
+            and is_users(thing)
+            and not hasattr(type(thing), "_fields")
+        )
+    ]
+    if not users:
+        return NOTHING, values
+    known = set(map(id, users))
+    others = tuple(thing for thing in values.known if id(thing) not in known)
+    return Values(tuple(users)), Values(others, values.unknown)
+
+
 def class_of(thing: Any) -> Any:
     """The class of an object, live or made in the run."""
     return thing.cls if isinstance(thing, Instance) else type(thing)
+
+
+_OWN = frozenset({"__init__", "__new__", "__post_init__", "__init_subclass__", "__del__"})
+
+
+def asked_for(cls: Any) -> Iterator[FunctionType]:
+    """The methods that others may call: those of Python's protocols, and of a framework's all."""
+    bases = [base for base in getattr(cls, "__mro__", ()) if base is not object]
+    framed = not all(map(is_users_class, bases))
+    for base in filter(is_users_class, bases):
+        for name, member in vars(base).items():
+            called = framed or name.startswith("__")
+            if called and isinstance(member, FunctionType) and name not in _OWN:
+                yield member
 
 
 def of_object(thing: Any, name: str, line: int) -> Values | Computed:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -71,13 +71,17 @@ class Term:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Items(Term):
-    """A collection or iterator of these values, in whatever order and number; with keys, a dict."""
+    """A collection or iterator of these values, in whatever order and number; with keys, a dict.
+
+    `origin` tells where in the code it is made.
+    """
 
     values: Values
     keys: Values = NOTHING
+    origin: int = 0
 
     def mark(self) -> Any:  # noqa: D102
-        return "items", self.values.marks, self.keys.marks
+        return "items", self.values.marks, self.keys.marks, self.origin
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,9 +89,10 @@ class Row(Term):
     """A tuple or list of so many parts."""
 
     parts: tuple[Values, ...]
+    origin: int = 0
 
     def mark(self) -> Any:  # noqa: D102
-        return "row", *(part.marks for part in self.parts)
+        return "row", self.origin, *(part.marks for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,9 +100,10 @@ class Table(Term):
     """A dict with these texts as keys."""
 
     fields: Mapping[str, Values]
+    origin: int = 0
 
     def mark(self) -> Any:  # noqa: D102
-        return "table", *((name, values.marks) for name, values in self.fields.items())
+        return "table", self.origin, *((name, values.marks) for name, values in self.fields.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,60 +175,6 @@ class LocalClass(Term):
 
     def mark(self) -> Any:  # noqa: D102
         return "class", id(self.node), id(self.frame)
-
-
-@dataclass(slots=True, eq=False)
-class Arguments:
-    """What a call hands over; `rest` and `others` for the parts of ``*args`` and ``**kwargs``."""
-
-    positional: list[Values] = field(default_factory=list)
-    keywords: dict[str, Values] = field(default_factory=dict)
-    rest: Values | None = None
-    others: Values | None = None
-
-    def every(self) -> list[Values]:
-        """All that is handed over."""
-        more = [values for values in (self.rest, self.others) if values is not None]
-        return [*self.positional, *self.keywords.values(), *more]
-
-    def first(self, *names: str) -> Values:
-        """The first positional argument, or the keyword of that name; nothing, if neither."""
-        found = self.positional[:1] or [self.keywords[n] for n in names if n in self.keywords]
-        more = [values for values in (self.rest, self.others) if values is not None]
-        return union(found or more)
-
-    def after(self, bound: Arguments) -> Arguments:
-        """These in a call of what was given `bound` before."""
-        return Arguments(
-            [*bound.positional, *self.positional],
-            {**bound.keywords, **self.keywords},
-            _either(bound.rest, self.rest),
-            _either(bound.others, self.others),
-        )
-
-    def marks(self) -> Any:
-        """What is equal for calls with the same."""
-        return (
-            tuple(values.marks for values in self.positional),
-            tuple((name, values.marks) for name, values in sorted(self.keywords.items())),
-            self.rest and self.rest.marks,
-            self.others and self.others.marks,
-        )
-
-
-def _either(one: Values | None, other: Values | None) -> Values | None:
-    return union([one, other]) if one is not None and other is not None else one or other
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Bound(Term):
-    """A function with arguments given beforehand: a method, a partial."""
-
-    function: Any
-    arguments: Arguments
-
-    def mark(self) -> Any:  # noqa: D102
-        return "bound", mark(self.function), self.arguments.marks()
 
 
 def mark(thing: Any) -> Any:

@@ -15,17 +15,17 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from types import CodeType, FunctionType
 from typing import Any
 
 from cascade_nb.errors import logger
-from cascade_nb.fingerprint.native import queries
+from cascade_nb.fingerprint.native import bytecode, queries
+from cascade_nb.fingerprint.native.arguments import Arguments
 from cascade_nb.fingerprint.native.bodies import Body, body_of_code, prepared
 from cascade_nb.fingerprint.native.calls import Caller
 from cascade_nb.fingerprint.native.computation import Computation, Given
 from cascade_nb.fingerprint.native.possible import (
-    Arguments,
     Items,
     Pattern,
     Row,
@@ -48,7 +48,6 @@ _MOST_PATHS = 1000
 _MOST_ROUNDS = 4
 # How readers call the parameter that takes the path.
 _PATH_PARAMETERS = re.compile(r"source|path|where|file|name|store|uri|dir|database")
-_BUILDING = frozenset({"BUILD_STRING", "BINARY_OP", "FORMAT_VALUE", "FORMAT_SIMPLE"})
 
 
 class Reading:
@@ -60,7 +59,8 @@ class Reading:
         self.anything = False
         self._computation = computation
         functions = [f for f in computation.reached if isinstance(f, FunctionType)]
-        bodies = [body for f in functions if (body := body_of_code(f.__code__)) is not None]
+        known = {f: body_of_code(f.__code__) for f in functions}
+        bodies = [body for body in known.values() if body is not None]
         cell = None if computation.tree is None else prepared(computation.tree)
         self._caller = Caller(
             self,
@@ -72,13 +72,25 @@ class Reading:
         try:
             for _ in range(_MOST_ROUNDS):
                 self._follow(cell)
-                if not self._caller.grown:
+                if len(bodies) < len(known):
+                    self._caller.call_blindly(functions)
+                if not self._caller.heap.grown:
                     break
                 self._caller.begin_again()
         except Exception:
             # A computation runs, whatever is strange in it.
             logger.exception("what native readers are given cannot be followed")
-            self.anything = True
+            line = getattr(getattr(computation.start, "__code__", None), "co_firstlineno", 1)
+            self._risk(line, "reading", UNSEEN.format(name="a native reader"))
+        self._look_at([f.__code__ for f, body in known.items() if body is None])
+
+    def _look_at(self, codes: Sequence[CodeType]) -> None:
+        """Code without source cannot be followed; its bytecode tells whether it makes up paths."""
+        self.anything |= bool(codes)
+        names = {name for code in codes for name in bytecode.names_in(code)}
+        for code in filter(bytecode.makes_paths, codes):
+            name = min(COMMON & names, default="a native reader")
+            self._risk(code.co_firstlineno, name, UNSEEN.format(name=name))
 
     def given(self, every: Set[str], values: Mapping[str, Any]) -> list[Given]:
         """The texts that may be given to readers, of `every` text where it may be any of them."""
@@ -115,19 +127,6 @@ class Reading:
         self._take(path, name, line)
         if path.unknown is not None:
             self._risk(abs(path.unknown) or line, name, UNSEEN.format(name=name))
-
-    def cannot_follow(self, function: FunctionType, given: Arguments, line: int) -> None:
-        """A function without source is called: its bytecode says whether it makes up texts."""
-        import dis
-
-        code = function.__code__
-        readers = COMMON.intersection(_names_in(code))
-        self.anything |= bool(readers) or bool(given.every())
-        if readers:
-            made = any(step.opname in _BUILDING for step in dis.get_instructions(code))
-            if made or any(values.unknown is not None for values in given.every()):
-                name = min(readers)
-                self._risk(line or code.co_firstlineno, name, UNSEEN.format(name=name))
 
     def _take(self, values: Values, name: str, line: int) -> None:
         for thing in values.known:
@@ -214,10 +213,3 @@ def _methods(reached: Iterable[Any]) -> dict[str, list[FunctionType]]:
                 if isinstance(member, FunctionType) and not name.startswith("__"):
                     found.setdefault(name, []).append(member)
     return found
-
-
-def _names_in(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names_in(constant)

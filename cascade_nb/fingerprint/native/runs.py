@@ -10,10 +10,10 @@ import ast
 import builtins
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cascade_nb.fingerprint.native import folding
+from cascade_nb.fingerprint.native import folding, members
 from cascade_nb.fingerprint.native.bodies import Binding, Body, How
 from cascade_nb.fingerprint.native.possible import (
     NOTHING,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cascade_nb.fingerprint.native.calls import Caller
 
 _BUILTINS = vars(builtins)
+_MADE = (Items, Row, Table)
 
 
 @dataclass(eq=False, slots=True)
@@ -63,7 +64,16 @@ class Frame:
         if not self._is_own(node.id):
             return self.outside(node.id, node.lineno)
         bindings, from_start = self.body.given(node)
-        return self._held(node.id, bindings, node.lineno, from_start=from_start)
+        held = self._held(node.id, bindings, node.lineno, from_start=from_start)
+        return self.caller.heap.with_added(held)
+
+    def change_collections(self) -> None:
+        """Note what is added to collections that others may have made."""
+        for name, bindings in self.body.bindings.items():
+            for binding in bindings:
+                if binding.how in (How.ADDED, How.EXTENDED):
+                    added, line = self.binding(binding, 0), getattr(binding.node, "lineno", 0)
+                    self.caller.heap.add_to(self.ever(name, line), added)
 
     def ever(self, name: str, line: int) -> Values:
         """What a name may hold at any time."""
@@ -130,12 +140,22 @@ class Frame:
         line = binding.node.lineno
         values = self.value(binding.node)
         if binding.how in (How.ITEM, How.EXTENDED):
-            values = folding.items_of(values, line)
+            values = self._iterated(values, line)
         elif binding.how is How.ENTERED:
-            values = _entered(values, line)
+            users, others = members.split(values)
+            given = self.caller.ask(users, "__enter__", [], line, self)
+            values = union([_entered(others, line), given])
         for index in binding.parts:
             values = folding.part_of(values, index, line)
         return values
+
+    def _iterated(self, values: Values, line: int) -> Values:
+        users, others = members.split(values)
+        if not users.known:
+            return folding.items_of(values, line)
+        given = self.caller.ask(users, "__iter__", [], line, self)
+        more = self.caller.ask(users, "__getitem__", [unknown(line)], line, self)
+        return union([folding.items_of(others, line), folding.items_of(given, line), more])
 
     def _imported(self, use: Use) -> Values:
         name = use.root
@@ -164,6 +184,9 @@ class Frame:
         except RecursionError:
             found = unknown(node.lineno)
         self._open.discard(node)
+        if isinstance(node, ast.List | ast.Dict | ast.ListComp | ast.Set | ast.Call):
+            made = (_made_at(thing, id(node)) for thing in found.known)
+            found = Values(tuple(made), found.unknown)
         self._known[id(node)] = found
         return found
 
@@ -181,7 +204,10 @@ class Frame:
             case ast.Subscript(value=owner, slice=ast.Slice() as bounds):
                 return folding.sliced(self.value(owner), self._bounds(bounds), line)
             case ast.Subscript(value=owner, slice=index):
-                return folding.subscript(self.value(owner), self.value(index), line)
+                key, owners = self.value(index), self.value(owner)
+                users, others = members.split(owners)
+                held = folding.subscript(others, key, line)
+                return union([held, self.caller.ask(users, "__getitem__", [key], line, self)])
             case ast.BinOp(left=left, op=operator, right=right):
                 return folding.operation(operator, self.value(left), self.value(right), line)
             case ast.JoinedStr(values=parts):
@@ -246,6 +272,12 @@ class Frame:
                 return None
             bounds.append(found.known[0])
         return slice(*bounds) if all(b is None or type(b) is int for b in bounds) else None
+
+
+def _made_at(thing: Any, origin: int) -> Any:
+    if isinstance(thing, _MADE) and not thing.origin:
+        return replace(thing, origin=origin)
+    return thing
 
 
 def _entered(values: Values, line: int) -> Values:
