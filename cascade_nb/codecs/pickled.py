@@ -111,7 +111,18 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         figure = sys.modules.get("matplotlib.figure")
         if figure is not None and isinstance(value, figure.Figure):
             return _unregistered(value.__reduce_ex__(5))
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(value, torch.Tensor) and value.grad is not None:
+            function, arguments, *rest = value.__reduce_ex__(5)
+            return (_with_gradient, (function, arguments, value.grad), *rest)
         return super().reducer_override(value)
+
+
+def _with_gradient(function: Any, arguments: tuple[Any, ...], gradient: Any) -> Any:
+    """A tensor that torch's own pickle leaves without its gradient."""
+    tensor = function(*arguments)
+    tensor.grad = gradient
+    return tensor
 
 
 def _unregistered(reduced: Any) -> Any:

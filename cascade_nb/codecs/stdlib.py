@@ -18,7 +18,7 @@ import zoneinfo
 from typing import Any
 
 from cascade_nb.codecs.reader import Reader
-from cascade_nb.codecs.refusal import RefusedError
+from cascade_nb.codecs.refusal import RefusedError, step
 from cascade_nb.codecs.tree import STDLIB, Kind, register, register_parts
 from cascade_nb.codecs.writer import Writer
 from cascade_nb.errors import CodecError
@@ -204,10 +204,17 @@ def _read_mapping_into(reader: Reader, value: dict[Any, Any]) -> None:
         raise CodecError("damaged encoding: a dict has a key twice")
 
 
+def _write_ordered(writer: Writer, value: collections.OrderedDict[Any, Any]) -> None:
+    writer.mapping(value)
+    with step(".__dict__"):  # where torch tells the versions of a model's state
+        writer.mapping(vars(value))
+
+
 def _read_ordered(reader: Reader) -> collections.OrderedDict[Any, Any]:
     value: collections.OrderedDict[Any, Any] = collections.OrderedDict()
     reader.fill(reader.reserve(), value)
     value.update(reader.mapping())
+    _read_mapping_into(reader, vars(value))
     return value
 
 
@@ -273,7 +280,7 @@ def _read_array(reader: Reader) -> array.array[Any]:
 
 
 register(Kind(STDLIB + 0x20, _write_deque, _read_deque, identity=True), collections.deque)
-register(Kind(STDLIB + 0x21, _write_mapping, _read_ordered, identity=True), collections.OrderedDict)
+register(Kind(STDLIB + 0x21, _write_ordered, _read_ordered, identity=True), collections.OrderedDict)
 register(
     Kind(STDLIB + 0x22, _write_defaultdict, _read_defaultdict, identity=True),
     collections.defaultdict,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Tags are part of format 1: they are never reused. Each module has a range of them.
 BUILTINS, STDLIB, INSTANCES, NUMPY, PANDAS = 0x00, 0x30, 0x60, 0x70, 0x90
-ARROW, POLARS, SPARSE, IMAGES = 0xC0, 0xD0, 0xD8, 0xE0
+ARROW, POLARS, SPARSE, IMAGES, TORCH = 0xC0, 0xD0, 0xD8, 0xE0, 0xE8
 REFERENCE, EXTERNAL = 0x01, 0x02
 
 _MODULES = {
@@ -40,6 +40,7 @@ _MODULES = {
     POLARS: ("polars_frames",),
     SPARSE: ("sparse",),
     IMAGES: ("images",),
+    TORCH: ("tensors",),
 }
 _PACKAGES = {
     "numpy": NUMPY,
@@ -48,6 +49,7 @@ _PACKAGES = {
     "polars": POLARS,
     "scipy": SPARSE,
     "PIL": IMAGES,
+    "torch": TORCH,
 }
 
 

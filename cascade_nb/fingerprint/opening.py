@@ -25,6 +25,7 @@ _LIBRARIES = {
     "pyarrow": "cascade_nb.fingerprint.arrow",
     "scipy": "cascade_nb.fingerprint.sparse",
     "polars": "cascade_nb.fingerprint.polars_frames",
+    "torch": "cascade_nb.fingerprint.tensors",
 }
 _loaded: set[str] = set()
 _found: WeakKeyDictionary[type, Kind | None] = WeakKeyDictionary()

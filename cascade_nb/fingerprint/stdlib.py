@@ -157,7 +157,7 @@ def _deque(value: collections.deque[Any], walker: Walker) -> Opened:
 
 @exactly(collections.OrderedDict, identity=True)
 def _ordered_dict(value: collections.OrderedDict[Any, Any], walker: Walker) -> Opened:
-    return b"OrderedDict", (*value, *value.values())
+    return b"OrderedDict", (sorted_state(vars(value).items()), *value, *value.values())
 
 
 @exactly(collections.defaultdict, identity=True)

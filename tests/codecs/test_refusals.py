@@ -8,7 +8,7 @@ import io
 import socket
 import sqlite3
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -81,11 +81,8 @@ def test_culprits_in_keys_and_sets() -> None:
 def test_attributes_on_containers_are_refused() -> None:
     counter = Counter("a")
     counter.note = "x"  # type: ignore[attr-defined]
-    ordered: OrderedDict[str, int] = OrderedDict()
-    ordered.note = "x"  # type: ignore[attr-defined]
-    for value in (counter, ordered):
-        with pytest.raises(CodecError, match="attributes of its own"):
-            encode([value])
+    with pytest.raises(CodecError, match="attributes of its own"):
+        encode([counter])
 
 
 def test_arrays_bound_to_files_are_refused(tmp_path: Path) -> None:
