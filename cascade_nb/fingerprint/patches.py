@@ -68,7 +68,8 @@ class _Package:
             if not getattr(space.get("__spec__"), "_initializing", False):
                 self._modules.add(name)
             for value in list(space.values()):
-                if isinstance(value, type | ModuleType | FunctionType):
+                # Not by isinstance, which asks things for their class that warn of being asked.
+                if issubclass(type(value), type | ModuleType | FunctionType):
                     self._enlist(value)
 
     def _enlist(self, value: type | ModuleType | FunctionType) -> None:

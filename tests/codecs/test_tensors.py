@@ -13,6 +13,7 @@ import pytest
 
 from cascade_nb.codecs import decode, encode
 from cascade_nb.errors import CodecError, FingerprintError, UntrustedError
+from cascade_nb.fingerprint.keys import function_key
 from cascade_nb.fingerprint.values import fingerprint
 
 torch: Any = pytest.importorskip("torch")
@@ -182,3 +183,10 @@ def test_damaged_data_is_an_error_or_a_value(name: str) -> None:
             damaged[source.randrange(7, len(data))] = source.randrange(256)
         with contextlib.suppress(CodecError, UntrustedError):
             repr(decode(damaged, code=False))
+
+
+def test_to_look_through_torch_warns_of_nothing() -> None:
+    def body(x: Any) -> Any:
+        return torch.relu(x)
+
+    assert "distribution torch" in function_key(body, {"x": torch.ones(2)}).parts
