@@ -15,9 +15,11 @@ import libipld
 
 from cascade_nb import codecs, content
 from cascade_nb.backends.buffers import joined
+from cascade_nb.backends.forgetting import FORGOTTEN, forget
 from cascade_nb.content.unixfs import file_cid
 from cascade_nb.errors import (
     BackendError,
+    CascadeError,
     ConfigurationError,
     ContentTooLargeError,
     logger,
@@ -79,6 +81,9 @@ class ValueFace(KeepsBytes):
     async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
         """Store `value` under `key`, for `ttl` seconds or for good.
 
+        Where it cannot be stored, nothing is found under `key` afterwards, with one warning: what
+        lay there before is out of date.
+
         Raises:
             ConfigurationError: `key` is not a str, or `ttl` not a positive, finite number.
         """
@@ -86,14 +91,25 @@ class ValueFace(KeepsBytes):
         try:
             pieces = await in_thread(_encoded, value)
         except Exception as error:
-            # As in `get`: a class that cannot be taken apart says so in its own way.
-            kind = f"{type(value).__module__}.{type(value).__qualname__}"
-            warn_once(f"a value of type {kind} was not stored: {error}", ("codec", kind))
+            self._warn_of_refusal(value, error)
+            await self._leave_nothing(key)
             return
         try:
             await self._set_encoded(key, name, pieces, ttl)
         except BackendError as error:
             self._warn(error)
+            await self._leave_nothing(key)
+
+    async def _leave_nothing(self, key: str) -> None:
+        """See to it that nothing is found under `key`, which was to get another value."""
+        try:
+            try:
+                await forget(self, _name(key))
+            except BackendError:
+                # Of several stores, one that is down is told so once it is back.
+                await self.write_record(_name(key), FORGOTTEN, None)
+        except BackendError as error:
+            logger.info("an earlier value may still be stored: %s", error)
 
     async def _set_encoded(
         self, key: str, name: bytes, pieces: Sequence[Bytes], ttl: float | None
@@ -108,6 +124,12 @@ class ValueFace(KeepsBytes):
             await self.write_content(claim["cid"], pieces)
         envelope = seal(libipld.encode_dag_cbor(claim), context=_CONTEXT)
         await self.write_record(_name(key), envelope, ttl, contents=contents)
+
+    def _warn_of_refusal(self, value: Any, error: Exception) -> None:
+        kind, place = f"{type(value).__module__}.{type(value).__qualname__}", repr(self)
+        # A class that cannot be taken apart says so in its own way, which may show its state.
+        reason = str(error) if isinstance(error, CascadeError) else type(error).__name__
+        warn_once(f"{place} did not store a value of type {kind}: {reason}", (kind, place))
 
     def _warn(self, error: BackendError) -> None:
         # What the engine says of an outage is not said again.

@@ -10,9 +10,10 @@ from typing import Any
 import libipld
 
 from cascade_nb.backends.base import SERVICE
+from cascade_nb.backends.forgetting import forget
 from cascade_nb.content import cid as cids
 from cascade_nb.errors import BackendError
-from cascade_nb.protocols import Forgets, KeepsBytes, KeepsNotes, Lists, Lock, Locks
+from cascade_nb.protocols import KeepsBytes, KeepsNotes, Lists, Lock, Locks
 
 _FORMAT = 1
 _ROW, _NOTE, _NAME = f"{SERVICE}ipfs:", f"{SERVICE}ipfs-note:", f"{SERVICE}ipfs-name"
@@ -70,16 +71,16 @@ class IpfsRows:
 
     async def remove(self, key: str) -> None:
         """Remove the row of a key, and its note."""
-        await self._remove(_ROW + key)
+        await forget(self.store, _ROW + key)
         if isinstance(self.store, KeepsNotes):
-            await self._remove(_NOTE + key)
+            await forget(self.store, _NOTE + key)
 
     async def clear(self) -> int:
         """Remove all rows and notes; how many rows there were."""
         rows = 0
         for name in [name async for name, _ in self._records()]:
             if name.startswith((_ROW, _NOTE)):
-                await self._remove(name)
+                await forget(self.store, name)
                 rows += name.startswith(_ROW)
         return rows
 
@@ -137,12 +138,6 @@ class IpfsRows:
             f"the store with the metadata of {self._server} cannot list its records",
             server=self._server,
         )
-
-    async def _remove(self, name: str) -> None:
-        if isinstance(self.store, Forgets):
-            await self.store.delete_record(name)
-        else:
-            await self.store.write_record(name, b"", None)
 
 
 class _NoLock:

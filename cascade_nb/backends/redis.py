@@ -111,7 +111,10 @@ class RedisCacheBackend(ValueFace):
     async def delete_record(self, key: str) -> bool:
         """Remove a record, and contents that no other record needs."""
         name = self._record(key)
-        found, removed = await self._link.batch([("GET", name), ("DEL", name)])
+        found = await self._link.ask("GET", name)
+        if found is None or is_newer(found):
+            return False
+        removed = await self._link.call("DEL", name)
         row = row_in(found)
         if row is not None:
             await self._contents.drop_needs(name, row.contents)

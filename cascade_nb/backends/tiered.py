@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from cascade_nb import content
 from cascade_nb.backends.arrivals import Arrival, tried, warn_of
 from cascade_nb.backends.base import SERVICE, ValueFace
+from cascade_nb.backends.forgetting import forget
 from cascade_nb.backends.outages import parts_gone
 from cascade_nb.backends.plain import as_store
 from cascade_nb.backends.uploads import Upload, Uploads
@@ -94,7 +95,11 @@ class TieredCacheBackend(ValueFace):
         self._uploads.resume()
         failures: list[BackendError] = []
         for tier in self._near:
+            failed = len(failures)
             await tried(tier.write_record(key, envelope, ttl, contents=contents), failures)
+            if len(failures) > failed:
+                # What lay there before is out of date, and would be found first.
+                await tried(forget(tier, key), [])
         upload = Upload(key, tuple(contents), None if ttl is None else time.time() + ttl)
         if len(failures) < len(self._near):
             if self._far:
@@ -154,7 +159,7 @@ class TieredCacheBackend(ValueFace):
         """
         self._changes += 1
         await self._uploads.cancel(key)
-        return any(await self._from_all(lambda tier: tier.delete_record(key)))
+        return any(await self._from_all(lambda tier: forget(tier, key)))
 
     async def clear(self) -> int:
         """Remove everything from every tier; how many records there were.
@@ -165,19 +170,18 @@ class TieredCacheBackend(ValueFace):
         count = len([key async for key, _ in self.records()])
         self._changes += 1
         await self._uploads.cancel()
-        await self._from_all(lambda tier: tier.clear())
+        await self._from_all(_cleared)
         return count
 
-    async def _from_all(self, remove: Callable[[Forgets], Awaitable[T]]) -> list[T]:
+    async def _from_all(self, remove: Callable[[KeepsBytes], Awaitable[T]]) -> list[T]:
         """What each tier answers to `remove`; a failure is raised once all have been asked."""
         answers: list[T] = []
         failures: list[BackendError] = []
         for tier in self.tiers:
-            if isinstance(tier, Forgets):
-                try:
-                    answers.append(await remove(tier))
-                except BackendError as error:
-                    failures.append(error)
+            try:
+                answers.append(await remove(tier))
+            except BackendError as error:
+                failures.append(error)
         if failures:
             raise failures[0]
         return answers
@@ -340,6 +344,10 @@ class _Held:
         """Free the near ones at once, the far ones as soon as `later` says."""
         self.near.release()
         self.later(self.far.release)
+
+
+async def _cleared(tier: KeepsBytes) -> int:
+    return await tier.clear() if isinstance(tier, Forgets) else 0
 
 
 def _is_remote(tier: KeepsBytes) -> bool:

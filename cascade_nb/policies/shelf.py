@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from cascade_nb import content, provenance
+from cascade_nb.backends.forgetting import FORGOTTEN, forget
 from cascade_nb.content.cid import dag_cbor_cid
 from cascade_nb.errors import BackendError, IntegrityError, logger
 from cascade_nb.loop import in_thread
@@ -31,7 +32,7 @@ from cascade_nb.policies.belief import (
 )
 from cascade_nb.policies.near import NEAR_BYTES, Near, Recent
 from cascade_nb.policies.packing import Package, contents_of_cell
-from cascade_nb.protocols import Bytes, Forgets, KeepsBytes, Lists, Versions
+from cascade_nb.protocols import Bytes, KeepsBytes, Lists, Versions
 from cascade_nb.provenance import Origin
 from cascade_nb.records import Entry, Record
 
@@ -39,8 +40,6 @@ T = TypeVar("T")
 
 # Hashing and decoding up to this many bytes takes less than a trip to a thread and back.
 INLINE_BYTES = 256 * 1024
-# What lies in place of a record in a store that can only get and set.
-_FORGOTTEN = b""
 # A decoded value of one of these types may be handed out again and again.
 _UNCHANGEABLE = frozenset({int, float, complex, bool, str, bytes, type(None)})
 NO_VALUE: Any = object()
@@ -160,7 +159,7 @@ class Shelf:
                 # The user may have changed their mind about others since.
                 return judged_anew(known) if known.origin.signer else known
         envelope = await self.store.read_record(place)
-        if envelope is None or envelope == _FORGOTTEN:
+        if envelope is None or envelope == FORGOTTEN:
             return None
         if near is None:
             claim = self._read_again(envelope, place)
@@ -265,7 +264,7 @@ class Shelf:
             if self._absent.get(older):
                 continue
             try:
-                await self._remove(older)
+                await forget(self.store, older)
             except BackendError as error:
                 logger.info("what may lie at %s was not removed: %s", older, error)
 
@@ -340,27 +339,18 @@ class Shelf:
         for place in (key, *self._own_places(key)):
             there = await self._standing(key, place)
             if there is None or not there.origin.signer:
-                dropped = await self._remove(place) or dropped
+                dropped = await forget(self.store, place) or dropped
         if dropped:
             return True
         for place in (key, *(beside(key, signer) for signer in provenance.trusted())):
             there = await self._standing(key, place)
             if there is not None and not why_not_believed(there):
-                return await self._remove(place)
+                return await forget(self.store, place)
         return False
 
     async def discard(self, claim: Claim) -> bool:
         """Remove a claim that was found here and proved to be none; whether it was still there."""
-        return await self._remove(claim.place)
-
-    async def _remove(self, place: str) -> bool:
-        if isinstance(self.store, Forgets):
-            return await self.store.delete_record(place)
-        found = await self.store.read_record(place)
-        if not found:
-            return False
-        await self.store.write_record(place, _FORGOTTEN, None)
-        return True
+        return await forget(self.store, claim.place)
 
 
 def _value_name(claim: Claim) -> str:

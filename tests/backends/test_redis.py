@@ -358,6 +358,7 @@ class TestForeignBytes:
         assert await backend.read_record(KEY) is None
         with pytest.raises(BackendError, match="a newer cascade-nb"):
             await backend.write_record(KEY, b"envelope", None)
+        assert not await backend.delete_record(KEY)
         assert eyes.get(name).startswith(b"cascade2")
 
 

@@ -32,6 +32,7 @@ from cascade_nb.content.unixfs import file_cid
 from cascade_nb.errors import BackendError
 from cascade_nb.loop import run_sync
 from cascade_nb.stores import open_store
+from tests.backends.conftest import DictBackend
 from tests.backends.contents import recorded
 from tests.servers.kubo import KuboNode
 from tests.servers.redis import RedisServer
@@ -75,6 +76,10 @@ class Remote(InMemoryCacheBackend):
     async def write_content(self, cid: str, pieces: Sequence[Any]) -> None:
         self._reached("write_content")
         await super().write_content(cid, pieces)
+
+    async def delete_record(self, key: str) -> bool:
+        self._reached("delete_record")
+        return await super().delete_record(key)
 
 
 @pytest.fixture
@@ -304,6 +309,46 @@ async def test_what_is_too_large_for_the_near_store_goes_far_at_once(far: Remote
     await tiers.write_record(KEY, b"envelope", None, contents=cids)
     assert await far.read_record(KEY) == b"envelope"
     assert [bytes(await far.read_content(cid) or b"") for cid in cids] == [small, large]
+
+
+async def test_what_a_near_store_refuses_leaves_nothing_older_in_it(far: Remote) -> None:
+    memory = InMemoryCacheBackend(size=2000)
+    for behind in (InMemoryCacheBackend(), far):
+        tiers = TieredCacheBackend(memory, behind)
+        await tiers.set("key", "old")
+        await tiers.set("key", "x" * 100_000)
+        assert await tiers.get("key") == "x" * 100_000
+
+
+async def test_a_refused_value_leaves_nothing_in_a_far_store_that_is_down(
+    far: Remote, near: DiskCacheBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "FIRST_RETRY_SECONDS", 0.01)
+    tiers = TieredCacheBackend(near, far)
+    await tiers.set("key", "old")
+    far.down = True
+    with recorded():
+        await tiers.set("key", threading.Lock())
+        assert await tiers.get("key") is None
+    far.down = False
+    deadline = time.monotonic() + 30
+    while await far.get("key") is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert await tiers.get("key") is None
+
+
+async def test_a_tier_that_cannot_remove_is_overwritten() -> None:
+    plain = DictBackend()
+    tiers = TieredCacheBackend(InMemoryCacheBackend(), plain)
+    await tiers.write_record(KEY, b"envelope", None)
+    assert await tiers.delete_record(KEY)
+    assert not await tiers.read_record(KEY)
+    assert not await tiers.delete_record(KEY)
+    await tiers.set("key", "old")
+    with recorded():
+        await tiers.set("key", threading.Lock())
+    assert await tiers.get("key") is None
 
 
 async def test_locks_are_those_of_all_tiers(far: Remote, near: DiskCacheBackend) -> None:

@@ -144,6 +144,30 @@ async def test_a_value_without_an_encoding_is_left_out_with_one_warning(backend)
     assert await backend.get("lock") is None
 
 
+async def test_what_cannot_be_stored_leaves_nothing_of_what_was(backend):
+    for earlier in ("old", "x" * 100_000):
+        await backend.set("key", earlier)
+        with recorded():
+            await backend.set("key", threading.Lock())
+        assert await backend.get("key") is None
+        await backend.set("key", "new")
+        assert await backend.get("key") == "new"
+
+
+async def test_a_refusal_names_the_store_and_the_type_alone(backend):
+    with recorded() as texts:
+        await backend.set("secret-key", Telling())
+    (text,) = texts
+    assert repr(backend) in text
+    assert f"{__name__}.Telling" in text
+    assert "secret" not in text
+
+
+class Telling:
+    def __reduce_ex__(self, protocol):
+        raise RuntimeError("secret-state")
+
+
 async def test_a_value_of_a_class_that_has_changed_is_gone(backend, monkeypatch):
     await backend.set("key", Point(1, []))
 
