@@ -2,7 +2,8 @@
 
 Reads ask the nearest first and bring what they find farther out to all that are nearer. Writes go
 to the stores of this machine at once and to remote ones in the background. A store that fails is
-passed over, with one warning: the others serve.
+passed over, with one warning: the others serve. What can only be read by CID, as gateways can, is
+asked last.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from cascade_nb.backends.forgetting import forget
 from cascade_nb.backends.outages import parts_gone
 from cascade_nb.backends.plain import as_store
 from cascade_nb.backends.uploads import Upload, Uploads
-from cascade_nb.errors import BackendError
+from cascade_nb.content import cid as cids
+from cascade_nb.errors import BackendError, ConfigurationError
 from cascade_nb.loop import in_thread
 from cascade_nb.protocols import (
     Bytes,
     CacheBackend,
+    Fetches,
     Forgets,
     KeepsBytes,
     KeepsNotes,
@@ -50,10 +53,17 @@ class TieredCacheBackend(ValueFace):
         fast: the nearest backend, such as one in memory.
         slow: the next one.
         more: others, each farther than the one before.
+
+    Raises:
+        ConfigurationError: one of them is no backend, or none can store anything.
     """
 
     def __init__(self, fast: CacheBackend, slow: CacheBackend, *more: CacheBackend) -> None:
-        self.tiers = tuple(map(as_store, (fast, slow, *more)))
+        given = (fast, slow, *more)
+        self.sources: tuple[Any, ...] = tuple(b for b in given if _only_gives(b))
+        self.tiers = tuple(as_store(b) for b in given if not _only_gives(b))
+        if not self.tiers:
+            raise ConfigurationError("none of these backends can store anything")
         self._near = tuple(tier for tier in self.tiers if not _is_remote(tier))
         self._far = tuple(tier for tier in self.tiers if _is_remote(tier))
         lasting = (tier for tier in self._near if isinstance(tier, ValueFace) and tier.lasting)
@@ -62,7 +72,17 @@ class TieredCacheBackend(ValueFace):
         self._changes = 0
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(part_repr, self.tiers))})"
+        return f"{type(self).__name__}({', '.join(map(part_repr, (*self.tiers, *self.sources)))})"
+
+    async def get(self, key: str) -> Any | None:
+        """As every backend's; where no tier has it and `key` is a CID, the value that it names."""
+        value = await super().get(key)
+        if value is None and _is_cid(key):
+            for source in self.sources:
+                value = await source.get(key)
+                if value is not None:
+                    break
+        return value
 
     async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
         """As every backend's; on return the remote tiers have it, too, unless they fail."""
@@ -128,7 +148,11 @@ class TieredCacheBackend(ValueFace):
                     await tried(nearer.write_content(cid, [data]), [])
             await self._arrived(cid, data)
             return data
-        if len(failures) == len(self.tiers):
+        for source in self.sources:
+            data = await tried(source.read_content(cid), failures)
+            if data is not None:
+                return data
+        if len(failures) == len(self.tiers) + len(self.sources):
             raise failures[-1]
         return None
 
@@ -314,10 +338,10 @@ class TieredCacheBackend(ValueFace):
 
 
 def flat(store: object) -> tuple[object, ...]:
-    """The stores that `store` is made of, nearest first: its tiers, or just itself."""
+    """What `store` is made of, nearest first: its tiers and sources, or just itself."""
     if not isinstance(store, TieredCacheBackend):
         return (store,)
-    return tuple(part for tier in store.tiers for part in flat(tier))
+    return tuple(part for tier in (*store.tiers, *store.sources) for part in flat(tier))
 
 
 @dataclass(slots=True)
@@ -348,6 +372,18 @@ class _Held:
 
 async def _cleared(tier: KeepsBytes) -> int:
     return await tier.clear() if isinstance(tier, Forgets) else 0
+
+
+def _only_gives(backend: object) -> bool:
+    """Whether `backend` has contents by their CIDs, and stores none, as a gateway."""
+    return isinstance(backend, Fetches) and not isinstance(backend, KeepsBytes)
+
+
+def _is_cid(text: str) -> bool:
+    try:
+        return bool(cids.parse(text))
+    except ConfigurationError:
+        return False
 
 
 def _is_remote(tier: KeepsBytes) -> bool:

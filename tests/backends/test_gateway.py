@@ -13,6 +13,8 @@ import pytest
 from cascade_nb import CacheWarning, codecs
 from cascade_nb.backends import gateway as gateways
 from cascade_nb.backends.gateway import GatewayBackend
+from cascade_nb.backends.memory import InMemoryCacheBackend
+from cascade_nb.backends.tiered import TieredCacheBackend, flat
 from cascade_nb.content import car
 from cascade_nb.content.cid import raw_cid, to_text
 from cascade_nb.content.dag import record_blocks
@@ -520,3 +522,27 @@ async def test_a_value_from_a_real_gateway(kubo: KuboNode, tmp_path: Path) -> No
     cid = added(kubo, data, tmp_path)
     assert cid == file_cid([data])
     assert await GatewayBackend([kubo.gateway]).get(cid) == value
+
+
+class TestBehindATier:
+    async def test_what_a_cid_names_is_read_from_it(self, server, gateway):
+        cid = stored(server, [1, 2.5, "x"])
+        tiers = TieredCacheBackend(InMemoryCacheBackend(), gateway)
+        assert await tiers.get(cid) == [1, 2.5, "x"]
+        await tiers.set("key", 7)
+        assert await tiers.get("key") == 7
+        assert await tiers.get("no CID") is None
+
+    async def test_a_record_finds_its_content_there(self, server, gateway):
+        tiers = TieredCacheBackend(InMemoryCacheBackend(), gateway)
+        assert bytes(await tiers.read_content(CID)) == DATA
+        assert flat(tiers)[-1] is gateway
+
+    async def test_a_dead_one_is_passed_over(self):
+        dead = GatewayBackend(["http://127.0.0.1:9"])
+        tiers = TieredCacheBackend(InMemoryCacheBackend(), dead)
+        assert await tiers.read_content(CID) is None
+
+    def test_alone_they_store_nothing(self, gateway):
+        with pytest.raises(ConfigurationError, match="none of these"):
+            TieredCacheBackend(gateway, gateway)
