@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import inspect
 import os
 import threading
 import time
@@ -145,13 +146,15 @@ async def on_background(awaitable: Awaitable[T]) -> T:
     return await _Effect(perform)
 
 
-async def from_guest(awaitable: Awaitable[T]) -> T:
+async def from_guest(answer: Awaitable[T]) -> T:
     """As `on_loop`, for a policy, backend or subscriber: what it raises is an error of its own.
 
-    A client whose connection is torn down raises CancelledError though nobody cancelled the caller.
+    One whose methods are plain functions has answered by now, which is taken as it is. A client
+    whose connection is torn down raises CancelledError though nobody cancelled the caller.
     """
+    given: Any = answer
     try:
-        return await on_loop(awaitable)
+        return await on_loop(given) if inspect.isawaitable(given) else given
     except asyncio.CancelledError as error:
         if _is_being_cancelled():
             raise

@@ -99,6 +99,41 @@ def test_plain_functions_go_the_same_way_without_a_loop() -> None:
     assert [type(e).__name__ for e in events][4:] == ["RunStarted", "TaskSkipped", "RunFinished"]
 
 
+class PlainPolicy:
+    """Somebody's policy and state backend, whose methods are no coroutines."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Any] = {}
+        self.states: list[str] = []
+
+    def check(self, task_id: str, inputs: Mapping[str, Any]) -> Any | None:
+        return self.kept.get(task_id)
+
+    def save(self, task_id: str, inputs: Mapping[str, Any], output: Any) -> Any:
+        self.kept[task_id] = output
+
+    def get_state(self, task_id: str) -> str | None:
+        return self.states[-1]
+
+    def set_state(self, task_id: str, state: str) -> None:
+        self.states.append(state)
+
+
+async def test_a_policy_whose_methods_are_plain_functions_will_do() -> None:
+    guest: Any = PlainPolicy()
+    engine = Engine(policy=guest, state=guest)
+    reports: list[Report] = []
+    engine.bus.subscribe(Report, reports.append)
+
+    @cached(engine=engine)
+    async def double() -> int:
+        return 2
+
+    assert (await double(), await double()) == (2, 2)
+    assert [r.status for r in reports] == [Status.MISS, Status.HIT]
+    assert guest.states == ["Running", "Succeeded", "Skipped"]
+
+
 async def test_a_stored_none_is_a_hit_through_Hit() -> None:  # noqa: N802
     class NonePolicy(DictPolicy):
         async def check(self, task_id: str, inputs: Mapping[str, Any]) -> Any | None:

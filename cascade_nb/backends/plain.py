@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, TypeVar
@@ -83,7 +84,9 @@ class PlainStore:
         patience: float,
     ) -> T:
         try:
-            return await from_guest(self._within(patience, method(key, *more)))
+            answer = method(key, *more)
+            waits = inspect.isawaitable(answer)
+            return await from_guest(self._within(patience, answer) if waits else answer)
         except StalledError as error:
             self._stalled = key, patience
             self._breaker.tripped(error)

@@ -12,6 +12,7 @@ from cascade_nb.backends.memory import InMemoryCacheBackend
 from cascade_nb.backends.plain import PlainStore, as_store
 from cascade_nb.backends.state import InMemoryStateBackend
 from cascade_nb.errors import BackendError, ConfigurationError
+from cascade_nb.loop import run_sync
 from cascade_nb.policies.content import ContentCachePolicy
 from cascade_nb.protocols import Forgets, KeepsNotes, Lists, Locks, StateBackend
 from tests.backends.conftest import DictBackend
@@ -54,6 +55,34 @@ async def test_what_is_not_bytes_is_nothing(foreign):
     assert await store.read_record("key") is None
     assert await store.read_content(cid) is None
     assert not await store.has_content(cid)
+
+
+class PlainDict:
+    """Somebody's backend whose methods are no coroutines."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def get(self, key):
+        return self.kept.get(key)
+
+    def set(self, key, value, ttl=None):
+        self.kept[key] = value
+
+
+async def test_methods_that_are_plain_functions_will_do():
+    store = as_store(PlainDict())
+    assert await store.read_record("key") is None
+    await store.write_record("key", b"envelope", None)
+    assert await store.read_record("key") == b"envelope"
+    await store.write_content("cid", [b"con", b"tent"])
+    assert await store.read_content("cid") == b"content"
+
+
+def test_they_will_do_in_plain_code_too():
+    store = as_store(PlainDict())
+    run_sync(store.write_record("key", b"envelope", None))
+    assert run_sync(store.read_record("key")) == b"envelope"
 
 
 class Failing:
