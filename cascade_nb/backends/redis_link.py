@@ -11,8 +11,9 @@ import asyncio
 import inspect
 import threading
 import weakref
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeAlias, TypeVar
 
 from cascade_nb.backends import forks
 from cascade_nb.backends.outages import Breaker
@@ -27,8 +28,11 @@ from cascade_nb.backends.redis_clients import (
 from cascade_nb.backends.redis_failures import failure_of, is_cut, is_outage, is_wrong_type
 from cascade_nb.backends.redis_lines import AwaitedLine, ClientLine, Command
 from cascade_nb.backends.redis_loop_line import LoopLines, UnansweredError
+from cascade_nb.backends.silence import HIT_PATIENCE_SECONDS, PATIENCE_SECONDS
 from cascade_nb.errors import ConfigurationError
 from cascade_nb.loop import driven_by_hand, from_guest, in_thread, run_sync
+
+T = TypeVar("T")
 
 # Does something with a line, and gives the answer or, where lines are awaited, an awaitable.
 Action: TypeAlias = Callable[[Any], Any]
@@ -122,44 +126,52 @@ class RedisLink:
 
     async def names(self, pattern: bytes) -> list[bytes]:
         """All keys that match `pattern`."""
-        found = await self._do(lambda line: line.names(pattern))
+        found = await self._do(lambda line: line.names(pattern), PATIENCE_SECONDS)
         return [as_bytes(name) for name in dict.fromkeys(found)]
 
     def evaluate_here(self, script: str, keys: Sequence[bytes], arguments: Sequence[Any]) -> Any:
         """As `evaluate`, from a thread of ours."""
-        coroutine = self.evaluate(script, keys, arguments)
+        return self._awaited_here(self.evaluate(script, keys, arguments))
+
+    def _awaited_here(self, coroutine: Coroutine[Any, Any, T]) -> T:
         loop = self._loop
         if self._is_awaited and loop is not None and loop.is_running():
             # What is awaited has to be awaited where its connections are.
             return asyncio.run_coroutine_threadsafe(coroutine, loop).result(2 * DEADLINE_SECONDS)
         return run_sync(coroutine)
 
-    async def _do(self, action: Action) -> Any:
+    async def _do(self, action: Action, patience: float = HIT_PATIENCE_SECONDS) -> Any:
         self._breaker.check()
         if not self._is_awaited:
-            return await in_thread(self._act, action)
+            return await in_thread(self._act, action, patience)
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             self._loop = None
         try:
-            return await from_guest(action(AwaitedLine(self._client)))
+            return await from_guest(_within(patience, action(AwaitedLine(self._client))))
         except Exception as error:
             return self._failed(error)
 
-    def _act(self, action: Action) -> Any:
+    def _act(self, action: Action, patience: float) -> Any:
         line = self._line if self._is_reached else self._reached()
         try:
-            return action(line)
+            return self._done(action, line, patience)
         except Exception as error:
             if not is_cut(error):
                 return self._failed(error)
         # A connection that was cut says nothing of the next one.
         line.hang_up()
         try:
-            return action(line)
+            return self._done(action, line, patience)
         except Exception as error:
             return self._failed(error)
+
+    def _done(self, action: Action, line: Any, patience: float) -> Any:
+        if self._make_line is None:
+            # The user's own client waits for as long as it was told to, which may be for ever.
+            return _in_time(patience, lambda: action(line))
+        return action(line)
 
     def _failed(self, error: Exception) -> None:
         """None where it is nothing but a key of another type.
@@ -196,26 +208,23 @@ class RedisLink:
         Raises:
             BackendError: it is not, or lets nobody in.
         """
-        failed: list[Exception] = []
-
-        def ask() -> None:
-            try:
-                if self._line is None:
-                    self._line = (self._make_line or self._call_as_it_is)()
-                self._line.hang_up()
-                self._line.call("PING")
-            except Exception as error:
-                failed.append(error)
-
-        asking = threading.Thread(target=ask, name="cascade-nb redis", daemon=True)
-        asking.start()
-        asking.join(DEADLINE_SECONDS)
-        error = TimeoutError() if asking.is_alive() else failed[0] if failed else None
-        if error is not None:
+        try:
+            _in_time(DEADLINE_SECONDS, self._greet)
+        except Exception as error:
             failure = failure_of(error, self.server)
             self._breaker.tripped(failure)
             raise failure from error
         self._is_reached = True
+
+    def _greet(self) -> None:
+        if self._is_awaited:
+            answer = AwaitedLine(self._client).call("PING")
+            self._awaited_here(from_guest(_within(DEADLINE_SECONDS, answer)))
+            return
+        if self._line is None:
+            self._line = (self._make_line or self._call_as_it_is)()
+        self._line.hang_up()
+        self._line.call("PING")
 
     def _call_as_it_is(self) -> ClientLine:
         return ClientLine(self._client)
@@ -230,3 +239,26 @@ class RedisLink:
             self._loop_lines = LoopLines()
             self._reaching = threading.RLock()
             self._breaker = Breaker(self._reach)
+
+
+def _in_time(seconds: float, function: Callable[[], T]) -> T:
+    """What `function` gives, in a thread that is left behind where it takes longer.
+
+    Raises:
+        TimeoutError: it takes longer.
+    """
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="cascade-nb redis", daemon=True).start()
+    return future.result(seconds)
+
+
+async def _within(seconds: float, answer: Awaitable[T]) -> T:
+    async with asyncio.timeout(seconds):
+        return await answer

@@ -539,6 +539,27 @@ class TestClients:
         if closing is not None:
             await closing
 
+    @pytest.mark.parametrize("kind", [redis.Redis, redis.asyncio.Redis])
+    async def test_one_that_is_called_as_it_is_and_falls_silent_is_given_up(self, server, kind):
+        class Odd(redis.Connection if kind is redis.Redis else redis.asyncio.Connection):
+            pass
+
+        module = redis if kind is redis.Redis else redis.asyncio
+        pool = module.ConnectionPool(connection_class=Odd, port=server.port, socket_timeout=None)
+        backend = RedisCacheBackend(kind(connection_pool=pool))
+        await backend.set("key", 1)
+        assert await backend.get("key") == 1
+        server.signal(signal.SIGSTOP)
+        await assert_answers_without(backend, says="does not answer")
+        server.signal(signal.SIGCONT)
+        backend._link._breaker._retry_at = 0.0
+        assert await backend.get("key") is None
+        await asyncio.to_thread(backend._link._breaker._retry.join, 5)
+        assert await backend.get("key") == 1
+        closing = pool.disconnect()
+        if closing is not None:
+            await closing
+
     def test_one_that_decodes_and_cannot_be_copied_is_refused(self):
         class Odd(redis.Connection):
             pass

@@ -78,10 +78,10 @@ def in_threads(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     called: list[object] = []
     original = RedisLink._act
 
-    def act(self: RedisLink, action: Any) -> Any:
+    def act(self: RedisLink, action: Any, patience: float) -> Any:
         if "evaluate" not in action.__qualname__:
             called.append(action)
-        return original(self, action)
+        return original(self, action, patience)
 
     monkeypatch.setattr(RedisLink, "_act", act)
     return called
