@@ -48,8 +48,8 @@ from cascade_nb.fingerprint.native.runs import Frame
 from cascade_nb.fingerprint.ownership import FOLLOWED_KINDS, is_cached, is_followed
 from cascade_nb.fingerprint.reached import users_facts
 
-# More runs than that, and functions are followed once, for whatever they are called with.
-_MOST_RUNS = 400
+# After so many runs what was followed before is so once more, for whatever it is given.
+_MOST_RUNS = 150
 _DEEPEST = 24
 _MOST_AGAIN = 2
 _SAME = frozenset({"contextlib.closing", "contextlib.nullcontext", "copy.copy", "copy.deepcopy"})
@@ -85,6 +85,7 @@ class Caller:
         self._results: dict[Any, Values] = {}
         self._kept: list[Any] = []
         self._running: list[Any] = []
+        self._times: dict[int, int] = {}
         self.heap = Heap()
 
     def begin_again(self) -> None:
@@ -93,6 +94,8 @@ class Caller:
         self._called.clear()
         self._mentioned.clear()
         self._results.clear()
+        self._times.clear()
+        self._kept.clear()
 
     # Runs
 
@@ -126,12 +129,14 @@ class Caller:
         self._called.add(id(_node_of(function)))
         if body is None:
             return unknown(line_of(given))
-        depth = self._running.count(body)
-        if depth > _MOST_AGAIN or len(self._kept) > _MOST_RUNS or len(self._running) > _DEEPEST:
+        depth, times = self._running.count(body), self._times.get(id(body), 0)
+        many = times and len(self._kept) > _MOST_RUNS
+        if many or depth > _MOST_AGAIN or len(self._running) > _DEEPEST:
             given = anything(given)
         key = id(body), mark(function), given.marks()
         known = self._results.get(key)
         if known is None:
+            self._times[id(body)] = times + 1
             self._results[key] = unknown()  # to a call of itself
             known = self._results[key] = self._run(function, body, given)
         return known

@@ -15,7 +15,7 @@ from itertools import product
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-MOST = 512
+MOST = 1000
 _SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
 _DATES = (datetime.date, datetime.timedelta)
 
