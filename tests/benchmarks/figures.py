@@ -42,11 +42,20 @@ def wall_microseconds(
 
     The median over `rounds`, taken in turn.
     """
+    taken = wall_samples(calls, each=each, rounds=rounds)
+    return {name: statistics.median(samples) for name, samples in taken.items()}
+
+
+def wall_samples(
+    calls: Mapping[str, Callable[[], object]], *, each: int, rounds: int
+) -> dict[str, list[float]]:
+    """As `wall_microseconds`, of each round."""
     taken: dict[str, list[float]] = {name: [] for name in calls}
+    # Not in each round, the first call of which would find cold caches.
+    gc.collect()
     for _ in range(rounds):
         for name, call in calls.items():
-            gc.collect()
             began = time.perf_counter()
             call()
             taken[name].append((time.perf_counter() - began) / each * 1e6)
-    return {name: statistics.median(samples) for name, samples in taken.items()}
+    return taken
