@@ -11,6 +11,7 @@ import abc
 import dataclasses
 import enum
 import functools
+import inspect
 import types
 import typing
 from collections.abc import Iterator
@@ -52,18 +53,26 @@ _PYTHONS_OWN = frozenset(
         "__attrs_props__",
     ]
 )
+# New names for types, and where each keeps the type.
+_TYPES_BY_THEIR_WORD = {"NewType": "__supertype__", "TypeAliasType": "__value__"}
 _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _GENERATED_FILES = ("<string>", "<attrs generated")
 
 
 def own_digest(cls: Any) -> str:
-    """What a class is by itself: its name, its slots and how it is used as an enum or protocol."""
-    slots = cls.__dict__.get("__slots__", ())
+    """What a class is by itself: its names, its slots and how it is used as an enum or protocol."""
+    own = cls.__dict__
+    slots = own.get("__slots__", ())
     slots = (slots,) if isinstance(slots, str) else tuple(str(slot) for slot in slots)
     members = tuple(cls.__members__) if isinstance(cls, enum.EnumMeta) else ()
-    return digest(
-        b"class", text(cls.__module__), text(cls.__qualname__), constant(slots), constant(members)
-    )
+    forms = [text(cls.__module__), text(cls.__qualname__), constant(slots), constant(members)]
+    if cls.__qualname__.rpartition(".")[2] != cls.__name__:
+        forms.append(text(cls.__name__))
+    abstract = tuple(sorted(own.get("__abstractmethods__", ())))
+    # An abstract class has no instances, and not every protocol is one for isinstance.
+    if abstract or own.get("_is_runtime_protocol", False):
+        forms += [constant(abstract), constant(bool(own.get("_is_runtime_protocol", False)))]
+    return digest(b"class", *forms)
 
 
 def members(cls: Any) -> Iterator[tuple[str, Any]]:
@@ -96,6 +105,11 @@ def members(cls: Any) -> Iterator[tuple[str, Any]]:
         yield "__attrs_attrs__", _attrs_fields(own["__attrs_attrs__"])
     if "__pydantic_fields__" in own:
         yield "__pydantic_fields__", _pydantic_fields(own)
+    slots = own.get("__slots__")
+    if isinstance(slots, dict):
+        yield "__slots__", dict(slots)
+    if "__orig_bases__" in own:
+        yield "__orig_bases__", plain_annotation(own["__orig_bases__"])
     registered = _registered(cls)
     if registered:
         yield "registered", registered
@@ -232,6 +246,9 @@ def plain_annotation(value: Any) -> Any:
     if not is_typing(value):
         return value
     arguments = typing.get_args(value)
+    if type(value).__name__ in _TYPES_BY_THEIR_WORD:
+        word = _TYPES_BY_THEIR_WORD[type(value).__name__]
+        arguments = (*arguments, getattr(value, word, None))
     metadata = getattr(value, "__metadata__", ())
     name = getattr(value, "_name", None) or getattr(value, "__name__", None)
     return (
@@ -253,4 +270,15 @@ def documents(obj: Any) -> tuple[Any, ...]:
     """Docstring and annotations of a function, class or module, for code that may read them."""
     annotations = getattr(obj, "__annotations__", None) or {}
     plain = {name: plain_annotation(value) for name, value in annotations.items()}
+    told = getattr(obj, "__dict__", {}).get("__signature__")
+    if isinstance(told, inspect.Signature):
+        plain["__signature__"] = _plain_signature(told)
     return (getattr(obj, "__doc__", None), plain)
+
+
+def _plain_signature(signature: inspect.Signature) -> tuple[Any, ...]:
+    parameters = tuple(
+        (each.name, each.kind.name, each.default, plain_annotation(each.annotation))
+        for each in signature.parameters.values()
+    )
+    return (parameters, plain_annotation(signature.return_annotation))

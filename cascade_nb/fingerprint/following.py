@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from types import CellType, FunctionType, ModuleType
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from cascade_nb.fingerprint import classes, patches
@@ -16,10 +16,37 @@ from cascade_nb.fingerprint.code import CodeFacts, Root
 from cascade_nb.fingerprint.looks import MISSING, Look, Looks
 from cascade_nb.fingerprint.meanings import Meanings
 from cascade_nb.fingerprint.origin import Owner
-from cascade_nb.fingerprint.ownership import code_name, inside, name_of, owner_of_function
+from cascade_nb.fingerprint.ownership import (
+    FOLLOWED_KINDS,
+    code_name,
+    inside,
+    name_of,
+    owner_of_function,
+)
 from cascade_nb.fingerprint.patches import Patch
 from cascade_nb.fingerprint.reached import Reached, is_ignored, reading_now
 from cascade_nb.fingerprint.scopes import Use
+
+# Attributes of functions that are reached otherwise, or are for type checkers alone.
+_PYTHONS_OWN = frozenset(
+    [
+        *("__wrapped__", "__signature__", "__doc__", "__annotations__"),
+        *("__final__", "__override__", "__no_type_check__", "__dataclass_transform__"),
+    ]
+)
+# What `functools.update_wrapper` copies onto a wrapper, and what the wrappers hold.
+_WRAPPERS_OWN = _PYTHONS_OWN | {
+    *("__module__", "__name__", "__qualname__", "__type_params__", "__annotate__"),
+    *("__isabstractmethod__", "cache_parameters", "func", "args", "keywords"),
+    *("attrname", "lock", "dispatcher"),
+}
+_MODULES_OWN = frozenset(
+    [
+        *("__name__", "__doc__", "__package__", "__loader__", "__spec__", "__file__", "__cached__"),
+        *("__path__", "__builtins__", "__builtin__", "__annotations__", "__annotate__"),
+        *("__conditional_annotations__", "__warningregistry__", "__debuggerskip__"),
+    ]
+)
 
 
 class Found(Meanings):
@@ -116,12 +143,17 @@ class Found(Meanings):
         if wrapped is not None:
             look = (attributes.get, "__wrapped__")
             self.thing("__wrapped__", wrapped, "attribute", None, Use("__wrapped__"), look)
-        for name in sorted(attributes):
-            if not (name.startswith("__") and name.endswith("__")):
-                shown = f"{code_name(function)}.{name}"
+        self._held(f"{code_name(function)}", attributes, _PYTHONS_OWN)
+
+    def _held(
+        self, shown: str, attributes: dict[str, Any], left_out: frozenset[str] = frozenset()
+    ) -> None:
+        """What somebody has put on a function or wrapper, less what says nothing of its use."""
+        for name in sorted(attributes.keys() - left_out):
+            if not name.startswith("__pydantic_"):
                 place = (id(attributes), name)
                 look = (attributes.get, name)
-                self.thing(shown, attributes[name], "attribute", place, Use(name), look)
+                self.thing(f"{shown}.{name}", attributes[name], "attribute", place, Use(name), look)
 
     def _documents(self, obj: Any, name: str) -> None:
         """Docstring and annotations, where something asks about such."""
@@ -169,7 +201,7 @@ class Found(Meanings):
         space = vars(module)
         self.looks.size(space)
         for name, value in sorted(space.items()):
-            if name.startswith("__") and name.endswith("__"):
+            if name in _MODULES_OWN:
                 continue
             shown = f"{module.__name__}.{name}"
             self.thing(shown, value, "global", (id(space), name), Use(name), (space.get, name))
@@ -182,6 +214,21 @@ class Found(Meanings):
             else:
                 look = functools.partial(_part, obj), name
                 self.thing(name, value, "attribute", (id(obj), name), Use(name), look)
+        if isinstance(obj, property) and self._documented:
+            self.items.append(Reached("attribute property.__doc__", "attribute", obj.__doc__))
+        self._of_wrapper(obj)
+
+    def _of_wrapper(self, obj: Any) -> None:
+        """What a wrapper is besides what it holds: a class of the user's, attributes put on it."""
+        cls = type(obj)
+        if cls not in FOLLOWED_KINDS and isinstance(obj, FOLLOWED_KINDS):
+            self.thing(cls.__name__, cls, "attribute", None, Use(""), _fixed(cls))
+        if isinstance(obj, MethodType):
+            return  # Its attributes are those of its function.
+        attributes = getattr(obj, "__dict__", None)
+        if isinstance(attributes, dict) and isinstance(obj, FOLLOWED_KINDS):
+            self.looks.size(attributes)
+            self._held(cls.__name__, attributes, _WRAPPERS_OWN)
 
 
 def _fixed(value: Any) -> Look:

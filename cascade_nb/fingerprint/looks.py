@@ -25,7 +25,8 @@ class Looks:
     """
 
     __slots__ = (
-        *("_classes", "_environment", "_functions", "_names", "_sizes", "_things", "_values"),
+        *("_called", "_classes", "_environment", "_functions", "_names"),
+        *("_sizes", "_things", "_values"),
         "whole",
     )
 
@@ -34,7 +35,8 @@ class Looks:
         self._things: list[tuple[Callable[[Any, Any], Any], Any, Any]] = []
         self._values: list[tuple[str, Callable[[Any, Any], Any], Any, type]] = []
         self._functions: list[tuple[FunctionType, Any, Any, dict[str, Any] | None, int]] = []
-        self._classes: list[tuple[type, tuple[type, ...], str]] = []
+        self._called: list[tuple[FunctionType, str, str, Any]] = []
+        self._classes: list[tuple[type, tuple[type, ...], str, str]] = []
         self._sizes: list[tuple[Mapping[str, Any], int]] = []
         self._names: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._environment: list[tuple[str, str | None]] = []
@@ -54,15 +56,17 @@ class Looks:
             self._values.append((label, *look, type(value)))
 
     def function(self, function: FunctionType) -> None:
-        """The code of a function was taken in, and its defaults were looked at."""
+        """The code and names of a function were taken in, and its defaults were looked at."""
         keywords = function.__kwdefaults__
         keywords = keywords and dict(keywords)
         parts = function.__code__, function.__defaults__, keywords, len(function.__dict__)
         self._functions.append((function, *parts))
+        names = function.__name__, function.__qualname__, function.__module__
+        self._called.append((function, *names))
 
     def class_(self, cls: type) -> None:
         """The bases of a class were looked at; its members are things and values."""
-        self._classes.append((cls, cls.__bases__, cls.__qualname__))
+        self._classes.append((cls, cls.__bases__, cls.__name__, cls.__qualname__))
         self.size(cls.__dict__)
 
     def size(self, names: Mapping[str, Any]) -> None:
@@ -90,14 +94,21 @@ class Looks:
                 or not are_same(function.__kwdefaults__, keywords)
             ):
                 return False
+        for function, name, qualname, module in self._called:
+            if (
+                function.__name__ is not name
+                or function.__qualname__ is not qualname
+                or function.__module__ is not module
+            ):
+                return False
         for names, size in self._sizes:
             if len(names) != size:
                 return False
         for now, then in self._names:
             if not are_same(now, then):
                 return False
-        for cls, bases, name in self._classes:
-            if cls.__bases__ != bases or cls.__qualname__ != name:
+        for cls, bases, name, qualname in self._classes:
+            if (cls.__bases__, cls.__name__, cls.__qualname__) != (bases, name, qualname):
                 return False
         environment = self._environment
         return not environment or all(os.environ.get(name) == v for name, v in environment)

@@ -127,6 +127,9 @@ def inside(obj: Any) -> Iterator[tuple[str, Any]]:
         yield "dispatcher", obj.dispatcher
     elif isinstance(obj, (staticmethod, classmethod)):
         yield "function", obj.__func__
+    elif isinstance(obj, _LRU_CACHE):
+        yield "function", obj.__wrapped__
+        yield "options", obj.cache_parameters()
     else:
         yield "function", obj.__wrapped__
         parts = getattr(obj, "__cascade_key_parts__", None)

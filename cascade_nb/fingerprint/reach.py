@@ -45,7 +45,7 @@ def own_digest(obj: Any) -> str:
     if isinstance(obj, FunctionType):
         facts = users_facts(obj)
         if facts is not None:
-            return facts.digest
+            return facts.digest if _has_own_names(obj) else _renamed(obj, facts.digest)
         return digest(b"function", text(name_of(obj)))
     if isinstance(obj, type):
         if is_followed(obj):
@@ -60,6 +60,21 @@ def own_digest(obj: Any) -> str:
     if is_code(obj):
         return digest(b"name", text(name_of(obj)))
     return own_digest(type(obj))
+
+
+def _has_own_names(function: FunctionType) -> bool:
+    """Whether a function is called as its code is; decorators may have said otherwise."""
+    code = function.__code__
+    return (
+        function.__name__ == code.co_name
+        and function.__qualname__ == code.co_qualname
+        and function.__module__ == function.__globals__.get("__name__")
+    )
+
+
+def _renamed(function: FunctionType, code_digest: str) -> str:
+    names = (function.__name__, function.__qualname__, str(function.__module__))
+    return digest(b"renamed", text(code_digest), *map(text, names))
 
 
 def reached_by(obj: Any, looks: Looks | None = None) -> list[Reached]:
