@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from cascade_nb.arguments import called, why_no_address
 from cascade_nb.errors import ConfigurationError, logger, warn_once
 from cascade_nb.events import MessageBus
 from cascade_nb.protocols import CacheBackend, CachePolicy, Executor, StateBackend, TaskPolicy
@@ -62,8 +63,9 @@ def configure(**changes: Any) -> Engine:
             `signing_key`, the path of an OpenSSH Ed25519 key to sign with in
             place of one made for the purpose; `executor`, where bodies run, such as
             ``LocalExecutor(threads=4)``; `policy`, a `CachePolicy` to use in place of the content
-            cache over `store`; `bus`, the `MessageBus` that events go to; `state`, a `StateBackend`
-            that is told the state of each task; `enabled`, where False looks up and stores nothing.
+            cache over `store`: to name a store later drops it; `bus`, the `MessageBus` that events
+            go to; `state`, a `StateBackend` that is told the state of each task; `enabled`, where
+            False looks up and stores nothing.
 
     Raises:
         ConfigurationError: a name or value is not valid; the session stays as it was.
@@ -74,7 +76,7 @@ def configure(**changes: Any) -> Engine:
         known = ", ".join(Settings.__dataclass_fields__)
         raise ConfigurationError(f"no setting {sorted(unknown)[0]!r}; there are: {known}")
     with _lock:
-        wanted = replace(_settings, **changes)
+        wanted = replace(_settings, **_one_of_store_and_policy(changes))
         wanted = replace(wanted, gateways=_checked_gateways(wanted.gateways))
         if not isinstance(wanted.enabled, bool):
             raise ConfigurationError(f"enabled is True or False, not {wanted.enabled!r}")
@@ -132,6 +134,17 @@ def reset() -> None:
         _settings, _engine, _backend, _bus = Settings(), None, None, MessageBus()
 
 
+def _one_of_store_and_policy(changes: dict[str, Any]) -> dict[str, Any]:
+    """`changes`, in which to name a store drops the policy of an earlier call."""
+    store, policy = changes.get("store"), changes.get("policy")
+    if policy is not None and store is not None and getattr(policy, "store", None) is not store:
+        raise ConfigurationError(
+            "a policy keeps its own store: name it there, as in ContentCachePolicy(backend), "
+            "or name the store alone"
+        )
+    return {"policy": None, **changes} if "store" in changes else changes
+
+
 def _make_engine(wanted: Settings) -> Engine:
     # Settings are looked at long before an engine is needed, which brings much along.
     from cascade_nb.execution import Engine
@@ -170,14 +183,21 @@ def _sign_with(path: str | os.PathLike[str] | None) -> None:
 
 
 def _checked_gateways(urls: Any) -> tuple[str, ...]:
+    wanted = "gateways are URLs like https://gateway.example"
+    if not isinstance(urls, str | Iterable | None):
+        raise ConfigurationError(f"{wanted}, not {called(urls)}")
     given = (urls,) if isinstance(urls, str) else tuple(urls or ())
     for url in given:
-        parts = urlsplit(url) if isinstance(url, str) else None
-        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(
-                "gateways are URLs like https://gateway.example, not "
-                + (f"{url!r}" if parts is None or not parts.password else "that")
-            )
+        if not isinstance(url, str):
+            raise ConfigurationError(f"{wanted}, not {called(url)}")
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            raise ConfigurationError(f"{wanted}; {why_no_address(url)}") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            shown = "that" if "@" in url else f"{url!r}"
+            raise ConfigurationError(f"{wanted}, not {shown}")
     return given
 
 

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from cascade_nb import config
+from cascade_nb.arguments import called
 from cascade_nb.binding import binder_of, parameters_of
 from cascade_nb.calls import Call, calls_in, settle, with_values
 from cascade_nb.errors import ConfigurationError, FingerprintError
@@ -373,7 +374,7 @@ def cached(
         retry=_checked_retry(retry),
     )
     if engine is not None and not isinstance(engine, Engine):
-        raise ConfigurationError(f"engine must be an Engine, not {engine!r}")
+        raise ConfigurationError(f"engine must be an Engine, not {called(engine)}")
     own_policy = None if policy is None else as_task_policy(policy)
     own_name = _checked_text("name", name)
 
@@ -430,6 +431,8 @@ def _rebuilt(
 
 
 def _checked_names(names: Iterable[str]) -> Iterable[str]:
+    if not isinstance(names, Iterable):
+        raise ConfigurationError(f"ignore is a list of names, not {called(names)}")
     for name in names:
         if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
             raise ConfigurationError(f"ignore takes names of arguments or globals, not {name!r}")
@@ -464,6 +467,8 @@ def _checked_text(option: str, text: str | None) -> str | None:
 def _checked_paths(
     reads: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
 ) -> tuple[str, ...]:
+    if not isinstance(reads, str | os.PathLike | Iterable):
+        raise ConfigurationError(f"reads takes paths and globs, not {called(reads)}")
     paths = (reads,) if isinstance(reads, str | os.PathLike) else tuple(reads)
     for path in paths:
         if not isinstance(path, str | os.PathLike):

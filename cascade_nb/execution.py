@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from cascade_nb import files
+from cascade_nb.arguments import called, refuse_class
 from cascade_nb.calls import Call, settle
 from cascade_nb.errors import ConfigurationError, logger, warn_once
 from cascade_nb.events import (
@@ -91,9 +92,10 @@ class Engine:
 
             policy = ContentCachePolicy(InMemoryCacheBackend())
         _check("an executor", executor, Executor, "execute")
+        refuse_class("a bus", bus)
         _check("a state backend", state, StateBackend, "get_state and set_state")
         if bus is not None and not isinstance(bus, MessageBus):
-            raise ConfigurationError(f"a bus is a MessageBus, not {_kind(bus)}")
+            raise ConfigurationError(f"a bus is a MessageBus, not {called(bus)}")
         self.executor = executor
         self.bus = bus if bus is not None else MessageBus()
         self.policy = policy
@@ -122,11 +124,11 @@ class Engine:
         """
         single = isinstance(calls, Call)
         if not single and not isinstance(calls, list | tuple):
-            raise ConfigurationError(f"run takes a Call or a list of Calls, not {_kind(calls)}")
+            raise ConfigurationError(f"run takes a Call or a list of Calls, not {called(calls)}")
         wanted: list[Call[Any]] = [calls] if single else list(calls)
         for call in wanted:
             if not isinstance(call, Call):
-                raise ConfigurationError(f"run takes a list of Calls; {_kind(call)} is in it")
+                raise ConfigurationError(f"run takes a list of Calls; {called(call)} is in it")
         token = _running.set(self)
         try:
             async with Run(self.bus):
@@ -452,12 +454,9 @@ def _failed(doing: str, task: Task, error: Exception) -> Bypass:
 
 
 def _check(what: str, given: object, protocol: type, methods: str) -> None:
+    refuse_class(what, given)
     if given is not None and not isinstance(given, protocol):
-        raise ConfigurationError(f"{what} needs async {methods}, which {_kind(given)} lacks")
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
+        raise ConfigurationError(f"{what} needs {methods}, which {called(given)} lacks")
 
 
 def describe_error(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from cascade_nb.arguments import called, checked_path
 from cascade_nb.calls import Call
 from cascade_nb.config import engine, settings
 from cascade_nb.errors import ConfigurationError
@@ -64,7 +65,7 @@ async def load(cid: str, *, progress: Progress | None = None) -> Any:
         BackendError: nobody has it, or nothing has come for 30 s.
     """
     if not isinstance(cid, str):
-        raise ConfigurationError(f"a CID is a text, not {type(cid).__name__}")
+        raise ConfigurationError(f"a CID is a text, not {called(cid)}")
     gateways = settings().gateways
     with _told(progress, "loading") as told:
         loaded = await taking.load(session_store(), cid, gateways=gateways, progress=told)
@@ -85,9 +86,10 @@ async def export(x: Any, path: str | os.PathLike[str]) -> str:
         ConfigurationError: as for `share`, or the file cannot be written.
         CodecError: the value has no exact encoding.
     """
+    file = checked_path("export writes to the path of a file, such as 'result.car'", path)
     store = session_store()
     claim = await _claim(store, x)
-    await giving.export(store, [claim], path)
+    await giving.export(store, [claim], file)
     return claim.entry.record_cid
 
 
@@ -107,7 +109,8 @@ async def import_(path: str | os.PathLike[str]) -> list[str]:
         IntegrityError: it is no CAR, something is missing, or is not what it claims to be.
         BackendError: the store does not take it.
     """
-    return list((await taking.import_(session_store(), path)).roots)
+    file = checked_path("import_ reads the path of a CAR file", path)
+    return list((await taking.import_(session_store(), file)).roots)
 
 
 def session_store() -> KeepsBytes:

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
+from cascade_nb.arguments import called, options_in, refuse_class, why_no_address
 from cascade_nb.errors import ConfigurationError
 from cascade_nb.protocols import CacheBackend
 from cascade_nb.units import parse_size
@@ -103,10 +104,11 @@ def _plain(store: Any) -> CacheBackend:
     if isinstance(store, os.PathLike):
         return _disk(Path(store), {})
     if not isinstance(store, str):
+        refuse_class("a store", store)
         if isinstance(store, CacheBackend):
             return store
         raise ConfigurationError(
-            f"a store is a URL, a path or an object with async get and set, not {store!r}"
+            f"a store is a URL, a path or an object with get and set, not {called(store)}"
         )
     scheme, separator, _ = store.partition("://")
     if not separator:
@@ -117,8 +119,8 @@ def _plain(store: Any) -> CacheBackend:
         return open_redis(store)
     url = _split(store)
     # Messages show no more of a URL than this: the rest may be a name and password.
-    shown = f"{scheme}://"
-    options = _options_of(shown, url.query)
+    shown = f"disk://{url.path}" if scheme == "disk" else f"{scheme}://"
+    options = options_in(shown, url.query)
     if scheme == "memory":
         from cascade_nb.backends.memory import InMemoryCacheBackend
 
@@ -144,7 +146,7 @@ def _is_ipfs(store: str) -> bool:
 def _ipfs(store: str, metadata: CacheBackend | None) -> CacheBackend:
     url = _split(store)
     shown = f"{url.scheme}://"
-    options = _options_of(shown, url.query)
+    options = options_in(shown, url.query)
     named = options.pop("metadata", None)
     if "token" in options:
         raise ConfigurationError(
@@ -174,7 +176,9 @@ def _split(store: str) -> SplitResult:
         _ = url.port
     except ValueError:
         scheme = store.partition("://")[0]
-        raise ConfigurationError(f"the host or port of store {scheme}:// is not valid") from None
+        raise ConfigurationError(
+            f"store {scheme}://... is not valid: {why_no_address(store)}"
+        ) from None
     return url
 
 
@@ -217,15 +221,6 @@ def _path_of(netloc: str, path: str) -> Path:
     elif netloc:
         raise ConfigurationError("a disk store has no host: write disk:///path, with three slashes")
     return _expanded(text)
-
-
-def _options_of(store: str, query: str) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name in options:
-            raise ConfigurationError(f"store {store} has the option {name!r} more than once")
-        options[name] = value
-    return options
 
 
 def _refuse_options(store: str, options: dict[str, str]) -> None:

@@ -48,24 +48,26 @@ def parse_duration(duration: float | str | datetime.timedelta, *, what: str = "d
     return seconds
 
 
-def parse_size(size: float | str, *, what: str = "size") -> int:
+def parse_size(size: float | str, *, what: str = "size", least: int = 1) -> int:
     """Bytes in `size`: a number of them, or a text like 500MB, 20GB (of 1000) or 1GiB (of 1024).
 
     Args:
         size: What the user gave.
         what: The option it was given for, to be named in the error.
+        least: How many there have to be.
 
     Raises:
-        ConfigurationError: it is neither, or not positive and finite.
+        ConfigurationError: it is neither, or not finite, or less than `least`.
     """
     count = math.nan
     if isinstance(size, str):
         count = _quantity(size, _BYTES)
     elif isinstance(size, int | float) and not isinstance(size, bool):
         count = _as_float(size)
-    if not 1 <= count < math.inf:
+    if not least <= count < math.inf:
+        wanted = "positive" if least else "0 or more"
         raise ConfigurationError(
-            f'{what} must be positive, as bytes or a text like "500MB", "20GB", not {size!r}'
+            f'{what} must be {wanted}, as bytes or a text like "500MB", "20GB", not {size!r}'
         )
     return int(count)
 

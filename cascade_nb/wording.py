@@ -23,6 +23,11 @@ def one_line(text: str, limit: int = 200) -> str:
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
+def a(noun: str) -> str:
+    """`noun` with its article: a list, an int, an IPFS node."""
+    return f"{'an' if noun[:1] in 'aeioAEIO' else 'a'} {noun}"
+
+
 def part_repr(part: object) -> str:
     """What `part` is called in the repr of what it is a part of; of others' types the name alone.
 

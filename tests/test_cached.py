@@ -397,7 +397,7 @@ def test_a_bad_ttl_is_refused_when_decorating(ttl: Any) -> None:
         (lambda: cached(ignore=["HERE.y"])(lambda: HERE), "not 'HERE.y', which is a part of one"),
         (lambda: cached(version=2), "version must be a str, not 2"),
         (lambda: cached(retry=3), "retry must be a Retry"),
-        (lambda: cached(policy=object()), "a policy needs the async methods check and save"),
+        (lambda: cached(policy=object()), "a policy needs the methods check and save"),
         (lambda: cached(cached(lambda: 1)), "is cached already"),
     ],
 )

@@ -10,9 +10,11 @@ import pytest
 from cascade_nb import (
     CacheWarning,
     ConfigurationError,
+    ContentCachePolicy,
     InMemoryCacheBackend,
     LocalExecutor,
     MessageBus,
+    NoCache,
     Report,
     Status,
     cached,
@@ -49,6 +51,30 @@ def test_a_later_call_changes_only_what_it_names(tmp_path: Path) -> None:
     assert seen == [Status.MISS, Status.HIT, Status.MISS, Status.OFF, Status.HIT]
 
 
+def test_of_store_and_policy_the_one_named_later_counts(tmp_path: Path) -> None:
+    never, memory = NoCache(), InMemoryCacheBackend()
+    assert configure(store=memory, policy=None).policy.store is memory
+    assert configure(policy=never).policy is never
+    assert configure(executor=LocalExecutor()).policy is never
+    assert configure(store=tmp_path).policy.store.path == str(tmp_path)
+    assert configure(policy=never).policy is never
+    assert configure(policy=None).policy.store.path == str(tmp_path)
+    assert configure(policy=never).policy is never
+    assert isinstance(configure(store=None).policy, ContentCachePolicy)
+
+
+def test_of_store_and_policy_one_is_named_in_one_call() -> None:
+    before = configure(store="memory://")
+    for store in ("memory://", InMemoryCacheBackend()):
+        for policy in (NoCache(), ContentCachePolicy(InMemoryCacheBackend())):
+            with pytest.raises(ConfigurationError, match="a policy keeps its own store"):
+                configure(store=store, policy=policy)
+    assert engine() is before
+    backend = InMemoryCacheBackend()
+    policy = ContentCachePolicy(backend)
+    assert configure(store=backend, policy=policy).policy is policy
+
+
 @pytest.mark.parametrize(
     ("setting", "culprit"),
     [
@@ -62,12 +88,12 @@ def test_a_later_call_changes_only_what_it_names(tmp_path: Path) -> None:
         ({"store": "memory://name"}, "no name"),
         ({"store": ""}, "needs a name"),
         ({"store": "~nobody-of-this-name/store"}, "no home folder"),
-        ({"store": 5}, "5"),
+        ({"store": 5}, "not an int"),
         ({"store": []}, "at least one store"),
         ({"store": ["memory://", "ftp://host"]}, "'ftp'"),
         ({"store": "memory:// ftp://host"}, "'ftp'"),
         ({"store": "ipfs://"}, "names no node"),
-        ({"store": "ipfs://host:port"}, "host or port of store ipfs://"),
+        ({"store": "ipfs://host:port"}, "not 'port'"),
         ({"store": "ipfs://host?metadata=ipfs://other"}, "cannot lie in IPFS"),
         ({"store": "ipfs://host?token=secret"}, "CASCADE_IPFS_TOKEN"),
         ({"store": "ipfs://host?size=1GB"}, "'size'"),

@@ -20,7 +20,8 @@ FLOORS: dict[str, int] = {
     room: floor
     for floor, rooms in enumerate(
         (
-            "errors nesting loop records tasks protocols events units wording meter surface",
+            "errors nesting loop records tasks protocols events units wording arguments meter "
+            "surface",
             "fingerprint codecs content provenance files",
             "backends",
             "policies executors",

@@ -82,7 +82,7 @@ class GatewayBackend:
     """
 
     def __init__(self, urls: Sequence[str]) -> None:
-        if isinstance(urls, str) or not urls:
+        if not isinstance(urls, Sequence) or isinstance(urls, str | bytes) or not urls:
             raise ConfigurationError("gateways are a list of at least one URL")
         self._gateways = tuple(HttpClient(url, what="gateway", ping=_PING) for url in urls)
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from cascade_nb import __version__
+from cascade_nb.arguments import why_no_address
 from cascade_nb.backends.outages import Breaker
 from cascade_nb.backends.sessions import Sessions
 from cascade_nb.backends.silence import (
@@ -32,6 +33,7 @@ from cascade_nb.backends.silence import (
 from cascade_nb.errors import BackendError, ConfigurationError, logger
 from cascade_nb.loop import on_background, run_sync
 from cascade_nb.protocols import Bytes
+from cascade_nb.wording import a
 
 if TYPE_CHECKING:
     import aiohttp
@@ -355,7 +357,7 @@ def _checked(url: str, what: str) -> SplitResult:
     """The parts of a URL that names a server and nothing else."""
     # The URL is not shown: it may have a password in it.
     wrong = ConfigurationError(
-        f"the URL of a {what} is http:// or https://, a host, and a path where there is one"
+        f"the URL of {a(what)} is http:// or https://, a host, and a path where there is one"
     )
     if not isinstance(url, str) or any(not c.isprintable() or c.isspace() for c in url):
         raise wrong
@@ -363,7 +365,9 @@ def _checked(url: str, what: str) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise wrong from None
+        raise ConfigurationError(
+            f"the URL of {a(what)} is not valid: {why_no_address(url)}"
+        ) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise wrong
     if parts.query or parts.fragment:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
+from cascade_nb.arguments import called, refuse_class
 from cascade_nb.backends.buffers import as_bytes, joined
 from cascade_nb.backends.outages import Breaker
 from cascade_nb.backends.silence import HIT_PATIENCE_SECONDS, PATIENCE_SECONDS, StalledError
@@ -127,12 +128,13 @@ def as_store(backend: CacheBackend | KeepsBytes) -> KeepsBytes:
     """`backend` itself where it keeps bytes, else adapted.
 
     Raises:
-        ConfigurationError: it lacks `get` and `set`.
+        ConfigurationError: it lacks `get` and `set`, or is a class.
     """
+    refuse_class("a backend", backend)
     if isinstance(backend, KeepsBytes):
         return backend
     if isinstance(backend, CacheBackend):
         return PlainStore(backend)
     raise ConfigurationError(
-        f"a backend needs the async methods get and set; {type(backend).__name__} lacks them"
+        f"a backend needs the methods get and set; {called(backend)} lacks them"
     )

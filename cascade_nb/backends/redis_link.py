@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeAlias, TypeVar
 
+from cascade_nb.arguments import called, refuse_class
 from cascade_nb.backends import forks
 from cascade_nb.backends.outages import Breaker
 from cascade_nb.backends.redis_clients import (
@@ -71,11 +72,12 @@ class RedisLink:
     """
 
     def __init__(self, client: Any) -> None:
+        refuse_class("a client of Redis", client)
         if not callable(getattr(client, "execute_command", None)):
             # It may be a URL, with a password in it, and is not shown.
             raise ConfigurationError(
-                f"RedisCacheBackend takes a client, such as redis.Redis(), not a "
-                f"{type(client).__name__}; configure(store=...) takes URLs"
+                f"RedisCacheBackend takes a client, such as redis.Redis(), not {called(client)}; "
+                "configure(store=...) takes URLs"
             )
         self._client = client
         self.server = server_of(client)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
+from cascade_nb.arguments import options_in, why_no_address
 from cascade_nb.backends.redis_clients import import_redis
 from cascade_nb.errors import ConfigurationError
 
@@ -29,11 +30,11 @@ def client_at(url: str) -> tuple[Any, str]:
         # What is wrong is said in words that may hold the password.
         scheme = re.match(r"\w+", url)
         name = f"{scheme[0]}://..." if scheme else "a URL"
-        raise ConfigurationError(f"store {name} names no host and port of a server") from None
+        raise ConfigurationError(f"store {name} is not valid: {why_no_address(url)}") from None
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise ConfigurationError(f"store {shown} is no URL of a Redis server")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    options = options_in(shown, parts.query)
     prefix = options.pop("prefix", _PREFIX)
     if parts.scheme != "unix":
         options.setdefault("db", parts.path.strip("/") or "0")

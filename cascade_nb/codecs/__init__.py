@@ -14,6 +14,7 @@ from typing import Any
 from cascade_nb.codecs import builtin, layout, reader, refusal, writer
 from cascade_nb.errors import CodecError, UntrustedError
 from cascade_nb.protocols import Bytes
+from cascade_nb.wording import a
 
 __all__ = ["Encoded", "decode", "encode"]
 
@@ -130,7 +131,7 @@ def _name(value: Any) -> str:
 
 def _error(culprit: refusal.RefusedError, reason: str) -> CodecError:
     return CodecError(
-        f"{culprit.path} (a {culprit.type_name}) cannot be stored: {reason}",
+        f"{culprit.path} ({a(culprit.type_name)}) cannot be stored: {reason}",
         path=culprit.path,
         type_name=culprit.type_name,
     )

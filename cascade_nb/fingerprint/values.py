@@ -18,6 +18,7 @@ from cascade_nb.fingerprint.opening import packages_of_types, register_fingerpri
 from cascade_nb.fingerprint.paths import find_culprit
 from cascade_nb.fingerprint.reach import Reached
 from cascade_nb.fingerprint.walker import Walker
+from cascade_nb.wording import a
 
 __all__ = [
     "BudgetExceeded",
@@ -146,4 +147,4 @@ def _blame(value: object, path: str, error: FingerprintError) -> NoReturn:
 def _message(path: str, culprit: object, reason: str) -> str:
     cls = type(culprit)
     module = "" if cls.__module__ == "builtins" else f"{cls.__module__}."
-    return f"{path} (a {module}{cls.__qualname__}) cannot be fingerprinted: {reason}"
+    return f"{path} ({a(module + cls.__qualname__)}) cannot be fingerprinted: {reason}"

@@ -26,6 +26,8 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from cascade_nb.wording import a
+
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 _recorder: ContextVar[Recorder | None] = ContextVar("cascade_nb_recorder", default=None)
@@ -275,7 +277,7 @@ class Recorder:
         plain = next((k for k in (int, float, str, bytes) if isinstance(data, k)), None)
         if plain is not None:
             return plain(data)
-        self.refuse(f"it displays a {type(data).__name__} that cannot be stored")
+        self.refuse(f"it displays {a(type(data).__name__)} that cannot be stored")
         return None
 
     # Widgets: their models live in the kernel, so a page that shows them later shows nothing.

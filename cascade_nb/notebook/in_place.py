@@ -30,6 +30,7 @@ from cascade_nb.notebook.fillers import (
     share_memory,
     window_on,
 )
+from cascade_nb.wording import a
 
 # Values of these types cannot change.
 _CONSTANT = (bool, int, float, complex, str, bytes, type(None), range, ModuleType)
@@ -136,8 +137,8 @@ class InputWatch:
             if watched.forms.get(id(part)) not in (None, form_of(part)):
                 return None, f"it resizes {label} in place"
             if watched.others.get(id(part)) not in (None, _digest_of(part)):
-                kind = type(part).__name__
-                return None, f"it changes {label} in place (a {kind} that cannot be changed again)"
+                kind = a(type(part).__name__)
+                return None, f"it changes {label} in place ({kind} that cannot be changed again)"
         if label not in self._namespace:
             return None, f"it changes {label} in place"
         if self._namespace[label] is not watched.value:

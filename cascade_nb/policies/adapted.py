@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from cascade_nb.arguments import called, refuse_class
 from cascade_nb.errors import ConfigurationError, FingerprintError, logger, warn_once
 from cascade_nb.fingerprint.values import fingerprint
 from cascade_nb.loop import from_guest, in_thread
@@ -65,14 +66,16 @@ def as_task_policy(policy: CachePolicy | TaskPolicy) -> TaskPolicy:
     """`policy` itself where it sees whole tasks, else adapted.
 
     Raises:
-        ConfigurationError: it has neither the methods of the one nor of the other protocol.
+        ConfigurationError: it has neither the methods of the one nor of the other protocol, or is
+            a class.
     """
+    refuse_class("a policy", policy)
     if isinstance(policy, TaskPolicy):
         return policy
     if isinstance(policy, CachePolicy):
         return AdaptedPolicy(policy)
     raise ConfigurationError(
-        f"a policy needs the async methods check and save; {type(policy).__name__} lacks them"
+        f"a policy needs the methods check and save; {called(policy)} lacks them"
     )
 
 

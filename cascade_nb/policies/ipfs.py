@@ -33,7 +33,8 @@ class IpfsCachePolicy(ContentCachePolicy):
     Args:
         local: where small contents go.
         ipfs: where large ones go, such as an `IpfsCacheBackend`.
-        min_bytes: the size from which on contents are large, as a number or a text like "10MB".
+        min_bytes: the size from which on contents are large, as a number or a text like "10MB";
+            with 0, all go to IPFS.
         ttl: how long results are served where a task says nothing, in seconds or as "12h".
 
     Raises:
@@ -48,7 +49,7 @@ class IpfsCachePolicy(ContentCachePolicy):
         min_bytes: int | str = "1MB",
         ttl: Any = None,
     ) -> None:
-        self.min_bytes = parse_size(min_bytes, what="min_bytes")
+        self.min_bytes = parse_size(min_bytes, what="min_bytes", least=0)
         store = _BySize(local, ipfs, self.min_bytes)
         super().__init__(store, ttl)
         self._tiers = store.tiers

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cascade_nb.arguments import checked_path
 from cascade_nb.errors import ConfigurationError, logger, warn_once
 from cascade_nb.provenance.locks import ForkableLock
 from cascade_nb.provenance.strongbox import StrongboxError, folder, keep
@@ -42,6 +43,8 @@ def use(path: str | os.PathLike[str] | None) -> None:
         ConfigurationError: the file holds no Ed25519 key without a passphrase.
     """
     global _chosen
+    if path is not None:
+        path = checked_path("signing_key is the path of an OpenSSH private key", path)
     chosen = None if path is None else os.path.abspath(os.path.expanduser(path))
     if chosen is not None:
         _choose(chosen)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from cascade_nb.arguments import checked_path
 from cascade_nb.errors import ConfigurationError
 from cascade_nb.provenance.allowed import LineError, allow, disallow, parse_line, signers
 from cascade_nb.provenance.keys import is_own
@@ -16,6 +17,7 @@ from cascade_nb.provenance.strongbox import StrongboxError
 # A key in a line of any of OpenSSH's files: what stands before and after it differs.
 _KEY = re.compile(rf"(?:^|(?<=[ \t])){ALGORITHM}[ \t]+(\S+)[ \t]*(.*)$")
 _OTHER_KEY = re.compile(r"(?:^|[ \t])((?:sk-)?(?:ssh|ecdsa|rsa)-[\w.@-]+)[ \t]+AAAA")
+_MEANT = f"a key is a line `{ALGORITHM} AAAA...` or the path of a file of them"
 _LARGEST = 1024 * 1024
 
 
@@ -56,7 +58,7 @@ def distrust(key: str | os.PathLike[str]) -> list[str]:
     Raises:
         ConfigurationError: it is no key, or your own.
     """
-    text = os.fspath(key).strip()
+    text = checked_path(_MEANT, key).strip()
     if text.startswith("SHA256:"):
         lines = [line for line in signers() if fingerprint_of(line) == text]
     else:
@@ -82,7 +84,7 @@ def _called(name: str, line: str) -> str:
 
 def _keys_in(given: str | os.PathLike[str]) -> dict[str, str]:
     """The Ed25519 keys that `given` is or has, each with a name, which may be empty."""
-    text, where = os.fspath(given), "this"
+    text, where = checked_path(_MEANT, given), "this"
     if not isinstance(given, str) or not _is_key(text):
         where = text
         text = _content(Path(text).expanduser())

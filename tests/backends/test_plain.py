@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from cascade_nb import Engine, cached
+from cascade_nb.arguments import called
 from cascade_nb.backends import outages, plain
 from cascade_nb.backends.memory import InMemoryCacheBackend
 from cascade_nb.backends.plain import PlainStore, as_store
@@ -32,7 +33,7 @@ def test_it_promises_nothing_that_it_cannot_do():
 
 @pytest.mark.parametrize("backend", [None, {}, "memory://", object()])
 def test_what_is_no_backend_is_refused_by_name(backend):
-    with pytest.raises(ConfigurationError, match=type(backend).__name__):
+    with pytest.raises(ConfigurationError, match=called(backend)):
         as_store(backend)
 
 

@@ -29,7 +29,8 @@ class User(Person):
         """This process is a session of theirs meanwhile."""
         with super().acting():
             config.reset()
-            config.configure(**{"store": self.store, **settings})
+            config.configure(store=self.store)
+            config.configure(**settings)
             try:
                 yield
             finally:

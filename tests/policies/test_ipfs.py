@@ -80,6 +80,22 @@ async def test_large_results_go_to_the_node_and_the_record_says_so(repeated, nea
     assert await near.size() < LIMIT
 
 
+async def test_with_a_limit_of_nothing_all_goes_to_the_node(near, node):
+    far = IpfsCacheBackend(InMemoryCacheBackend(), node.url)
+    cascade_nb.configure(policy=IpfsCachePolicy(near, far, min_bytes=0))
+
+    @cascade_nb.cached
+    def number() -> int:
+        return 1
+
+    assert number() == number() == 1
+    (record,) = await records_of(near)
+    assert record.environment["content"] == "ipfs"
+    assert record.result in pinned(node)
+    assert not await near.has_content(record.result)
+    assert number.stats.hits == 1
+
+
 async def test_the_other_side_of_the_metadata_has_all_of_it(policy, node):
     (small, a), (large, b) = content(10), content(LIMIT)
     for cid, data in ((small, a), (large, b)):
@@ -132,7 +148,7 @@ def test_its_nodes_are_found_by_those_who_share(policy):
     ]
 
 
-@pytest.mark.parametrize("min_bytes", [0, -1, "much", None])
+@pytest.mark.parametrize("min_bytes", [-1, "much", None])
 def test_a_limit_that_is_none_is_refused(min_bytes):
     near = InMemoryCacheBackend()
     with pytest.raises(ConfigurationError, match="min_bytes"):
