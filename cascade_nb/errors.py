@@ -20,6 +20,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Hashable
+from types import FrameType
 
 logger = logging.getLogger("cascade_nb")
 # Details are for those who ask; without a handler, Python prints them to stderr.
@@ -89,35 +90,41 @@ class StaleRiskWarning(CacheWarning):
 
 _warned: set[Hashable] = set()
 _warned_lock = threading.Lock()
-_OWN_AND_LOOP_MODULES = ("cascade_nb", "asyncio", "nest_asyncio", "nest_asyncio2", "concurrent")
+# Where no code of the user's calls: our own, and what runs loops and threads.
+_NOBODYS_MODULES = frozenset(
+    {"cascade_nb", "asyncio", "nest_asyncio", "nest_asyncio2", "concurrent", "threading"}
+)
 
 
 def warn_once(message: str, cause: Hashable, category: type[Warning] = CacheWarning) -> None:
     """Warn with one line, the first time that `cause` occurs in this process.
 
-    The warning is placed at the nearest frame outside of this package and the event loop.
+    The warning is placed at the nearest frame outside of this package, the event loop and what
+    runs threads; where there is none, at this package as such.
     Under ``-W error`` it is logged instead of raised: a cache never fails a computation.
     """
     with _warned_lock:
         if (category, cause) in _warned:
             return
         _warned.add((category, cause))
-    frame = sys._getframe(1)
-    while (
-        frame.f_back is not None
-        and frame.f_globals.get("__name__", "").partition(".")[0] in _OWN_AND_LOOP_MODULES
-    ):
-        frame = frame.f_back
+    filename, line, module = _place()
     try:
         warnings.warn_explicit(
-            " ".join(message.split()),
-            category,
-            filename=frame.f_code.co_filename,
-            lineno=frame.f_lineno,
-            module=frame.f_globals.get("__name__", "<unknown>"),
+            " ".join(message.split()), category, filename=filename, lineno=line, module=module
         )
     except Warning:
         logger.error("%s: %s", category.__name__, message)
+
+
+def _place() -> tuple[str, int, str]:
+    """File, line and module of the nearest frame that is somebody's."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "<unknown>")
+        if module.partition(".")[0] not in _NOBODYS_MODULES:
+            return frame.f_code.co_filename, frame.f_lineno, module
+        frame = frame.f_back
+    return "cascade_nb", 1, "cascade_nb"
 
 
 def forget_warnings() -> None:

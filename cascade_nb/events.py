@@ -74,7 +74,7 @@ class TaskExecutionFinished(TaskEvent):
     """A task's body has ended after `duration` seconds, all attempts included.
 
     `result_preview` holds at most 100 characters of the result's repr, None unless it succeeded;
-    `error` the exception's type and message, None unless it failed.
+    `error` the exception's type and message in at most 1,000, None unless it failed.
     """
 
     status: FinalStatus

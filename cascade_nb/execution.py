@@ -42,7 +42,7 @@ from cascade_nb.wording import ShortRepr, part_repr
 
 T = TypeVar("T")
 
-PREVIEW_LENGTH = 100
+PREVIEW_LENGTH, ERROR_LENGTH = 100, 1000
 # Between two looks at a lock that another process holds, in seconds: first and longest.
 _POLL_FIRST, _POLL_LONGEST = 0.002, 0.1
 
@@ -460,9 +460,13 @@ def _check(what: str, given: object, protocol: type, methods: str) -> None:
 
 
 def describe_error(error: BaseException) -> str:
-    """An exception's type and message in one line."""
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+    """An exception's type and message in one line, of at most 1,000 characters."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:
+        message = ""  # It is somebody else's, and what it says must not hide what it is.
+    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return text if len(text) <= ERROR_LENGTH else text[: ERROR_LENGTH - 1] + "…"
 
 
 async def reads_of(recorder: files.Recorder, miss: Miss) -> Reads:

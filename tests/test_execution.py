@@ -182,6 +182,33 @@ async def test_a_policy_that_raises_never_fails_the_task(
     assert [e.status for e in finished] == ["Succeeded"] * 2
 
 
+class WordlessError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("x" * 5000), "ValueError: " + "x" * 987 + "…"),
+        (ValueError("x\n y"), "ValueError: x y"),
+        (WordlessError(), "WordlessError"),
+    ],
+    ids=["long", "lines", "wordless"],
+)
+async def test_an_error_is_told_shortly(error: Exception, told: str) -> None:
+    engine, events, reports = engine_with(DictPolicy())
+
+    @cached(engine=engine)
+    async def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        await fail()
+    (finished,) = [e for e in events if isinstance(e, TaskExecutionFinished)]
+    assert finished.error == reports[0].reason == told
+
+
 async def test_exceptions_come_out_unchanged_and_are_not_kept() -> None:
     policy = DictPolicy()
     engine, events, reports = engine_with(policy)

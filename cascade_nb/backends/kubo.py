@@ -7,6 +7,7 @@ announced by no option of ours. What the node's own configuration announces is i
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from cascade_nb.content.car import SECTION_LIMIT
 from cascade_nb.content.verification import check_block
 from cascade_nb.errors import BackendError, IntegrityError
 from cascade_nb.protocols import Bytes
+from cascade_nb.wording import one_line
+
+# Tags, and what stands between those of styles and scripts.
+_MARKUP = re.compile(r"<(style|script)\b.*?(?:</\1\s*>|$)|<[^>]*>?", re.IGNORECASE | re.DOTALL)
 
 DIRECT, RECURSIVE = "direct", "recursive"
 
@@ -252,18 +257,18 @@ class KuboClient:
             )
         if answer.status in (404, 405):
             return self.http.error("has no RPC of IPFS there; the port of Kubo's is 5001")
-        message = one_line(str(_tree(answer.body).get("Message") or answer.text))
-        return self.http.error(f"fails at {what} ({answer.status}): {message}")
+        message = _tree(answer.body).get("Message")
+        said = one_line(str(message)) if message else _beginning(answer.text)
+        return self.http.error(f"fails at {what} ({answer.status}): {said}")
 
 
 def _says(answer: Answer, any_of: tuple[str, ...]) -> bool:
     return any(words in answer.text for words in any_of)
 
 
-def one_line(text: str) -> str:
-    """What a node says, short and in one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= 200 else line[:197] + "..."
+def _beginning(text: str) -> str:
+    """What another server than a node says, such as a page in HTML: the first words of it."""
+    return one_line(_MARKUP.sub(" ", text), 80) or "no message"
 
 
 def _tree(line: bytes) -> dict[str, Any]:

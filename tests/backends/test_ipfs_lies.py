@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -72,6 +73,25 @@ LIES: dict[str, Sequence[Lie]] = {
     "not now": [status(429, retry_after="3600")],
     "elsewhere": [redirect("http://127.0.0.1:1/")],
 }
+
+
+async def test_a_page_of_another_server_is_told_in_a_few_plain_words(server, backend):
+    page = (
+        b"<!DOCTYPE html><html><head><title>Sign in</title><style>p { color: red }</style>"
+        b"<script>steal()</script></head>\n<body><p>" + b"Please wait. " * 100
+    )
+
+    def wrong_server(reply):
+        return replace(reply, status=500, body=page)
+
+    server.lies = [wrong_server]
+    with recorded() as texts:
+        await backend.set("key", b"x" * MIDDLE)
+    assert len(texts) == 1
+    said = texts[0].partition("(500): ")[2]
+    assert said.startswith("Sign in Please wait. Please")
+    assert len(said) <= 80
+    assert not set("<>{}") & set(texts[0])
 
 
 @pytest.mark.parametrize("name", LIES)
