@@ -13,6 +13,7 @@ from cascade_nb.codecs.arrays import read_array, write_array
 from cascade_nb.codecs.geometry import Array
 from cascade_nb.codecs.memory import Sharing
 from cascade_nb.codecs.moments import read_pandas_dtype, write_pandas_dtype
+from cascade_nb.codecs.packing import listed
 from cascade_nb.codecs.reader import Reader, copied
 from cascade_nb.codecs.refusal import UnknownTypeError
 from cascade_nb.codecs.tree import PANDAS, Kind, register, register_resolver
@@ -128,7 +129,7 @@ def _write_strings(writer: Writer, values: Any, sharing: Sharing) -> None:
     strings = values._ndarray
     if missing.any():
         strings = np.where(missing, "", strings)
-    writer.sequence(strings.tolist())
+    writer.sequence(listed(strings))
 
 
 def _write_arrow_strings(writer: Writer, chunks: Any) -> None:

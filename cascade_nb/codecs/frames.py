@@ -19,6 +19,7 @@ from cascade_nb.codecs.dtypes import read_dtype, write_dtype
 from cascade_nb.codecs.geometry import axis_order
 from cascade_nb.codecs.memory import Entry, Sharing, memory_of
 from cascade_nb.codecs.memory_reader import next_array
+from cascade_nb.codecs.packing import listed
 from cascade_nb.codecs.reader import Reader
 from cascade_nb.codecs.refusal import RefusedError, key_step, step
 from cascade_nb.codecs.tree import PANDAS, Kind, register
@@ -125,7 +126,7 @@ def _write_block(writer: Writer, frame: Any, positions: list[int], block: Any) -
         return
     for position, column in zip(positions, values, strict=True):
         with step(key_step(frame.columns[position])):
-            writer.sequence(column.tolist())
+            writer.sequence(listed(column))
 
 
 def _as_column(values: Any) -> Any:

@@ -35,6 +35,14 @@ def unpack(reader: Reader, form: int) -> list[Any]:
     return _UNPACKERS[form](reader)
 
 
+def listed(items: Sequence[Any]) -> list[Any]:
+    """The items of an array of objects, as ``tolist`` gives them."""
+    found: list[Any] = []
+    for chunk in _chunks(items):
+        found += chunk
+    return found
+
+
 def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:
     for start in range(0, len(items), _CHUNK):
         yield list(items[start : start + _CHUNK])
@@ -64,19 +72,21 @@ def _pack_ints(writer: Writer, items: Sequence[Any]) -> bool:
 
 def _pack_strings(writer: Writer, items: Sequence[Any]) -> bool:
     lengths: list[int] = []
+    longest = 0
     text = io.BytesIO()
     for chunk in _chunks(items):
         if set(map(type, chunk)) != {str}:
             return False
         joined = "".join(chunk)
         if joined.isascii():
-            lengths.extend(map(len, chunk))
+            sizes = list(map(len, chunk))
             text.write(joined.encode())
         else:
             encoded = [item.encode("utf-8", "surrogatepass") for item in chunk]
-            lengths.extend(map(len, encoded))
+            sizes = list(map(len, encoded))
             text.write(b"".join(encoded))
-    longest = max(lengths)
+        lengths += sizes
+        longest = max(longest, max(sizes))
     code = next(code for code, limit in _LENGTHS.items() if longest < limit)
     writer.out.append(_STRINGS)
     writer.out.append(ord(code))
@@ -98,14 +108,13 @@ def _unpack_numbers(reader: Reader, code: str) -> list[Any]:
         swapped.frombytes(blob)
         swapped.byteswap()
         return swapped.tolist()
-    items: list[Any] = blob.cast(code).tolist()  # type: ignore[call-overload]  # wants a literal
-    return items
+    return listed(blob.cast(code))  # type: ignore[call-overload]  # wants a literal
 
 
 def _unpack_strings(reader: Reader) -> list[str]:
     lengths = _unpack_numbers(reader, _LENGTH_CODES[reader.byte()])
     data = reader.blob()
-    if sum(lengths) != len(data):
+    if sum(map(sum, _chunks(lengths))) != len(data):
         raise CodecError("damaged encoding: the strings of a list have the wrong lengths")
     items: list[str] = []
     start = 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cascade_nb.errors import FingerprintError
+from cascade_nb.fingerprint.form import listed
 from cascade_nb.fingerprint.kinds import Opened, derived, sorted_state
 
 if TYPE_CHECKING:
@@ -167,9 +168,9 @@ def axis_order(array: Any) -> list[int]:
 def _data_of(array: Any, walker: Walker) -> tuple[bytes, Sequence[Any]]:
     dtype = array.dtype
     if dtype.hasobject and dtype.names is None:
-        return b"objects", array.ravel().tolist() if array.ndim else [array.item()]
+        return b"objects", listed(array.ravel()) if array.ndim else [array.item()]
     if dtype.kind == "T":
-        return b"texts", array.ravel().tolist()
+        return b"texts", listed(array.ravel())
     if dtype.names is not None and (dtype.hasobject or not _is_packed(dtype)):
         heads: list[bytes] = []
         children: list[Any] = []

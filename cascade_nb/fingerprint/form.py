@@ -130,6 +130,14 @@ def slices(column: Sequence[Any]) -> Iterable[Sequence[Any]]:
     return _parts_of(column)
 
 
+def listed(array: Any) -> list[Any]:
+    """The elements of an array of objects or texts, as ``tolist`` gives them, part by part."""
+    found: list[Any] = []
+    for part in slices(array):
+        found += list(part)
+    return found
+
+
 def _parts_of(column: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for start in range(0, len(column), SLICE):
         yield column[start : start + SLICE]

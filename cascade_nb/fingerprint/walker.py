@@ -369,8 +369,11 @@ def _codes_of(level: Sequence[Any]) -> bytes:
 
 
 def _extend(below: list[Any], containers: Sequence[Iterable[Any]]) -> None:
-    if len(containers) == 1:
+    if len(containers) > 1:
+        for part in slices(containers):
+            below.extend(chain.from_iterable(part))
+    elif isinstance(containers[0], list | tuple):
+        for part in slices(containers[0]):
+            below.extend(part)
+    else:
         below.extend(containers[0])
-        return
-    for part in slices(containers):
-        below.extend(chain.from_iterable(part))
