@@ -13,14 +13,14 @@ from itertools import chain, islice
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from cascade_nb.fingerprint.native.computation import Given
+from cascade_nb.fingerprint.native.computation import Computed, Given
 from cascade_nb.fingerprint.native.urls import local_paths
 from cascade_nb.fingerprint.paths import attributes
 
 if TYPE_CHECKING:
     from cascade_nb.fingerprint.native.reading import Reading
 
-__all__ = ["Given", "texts_of"]
+__all__ = ["Computed", "Given", "texts_of"]
 
 # A path is not longer, and one that is given with thousands of others is data.
 _LONGEST = 4096

@@ -27,7 +27,7 @@ from cascade_nb.errors import (
 from cascade_nb.fingerprint import settings
 from cascade_nb.fingerprint.changes import Account, describe_change
 from cascade_nb.fingerprint.keys import Key
-from cascade_nb.fingerprint.texts import Given
+from cascade_nb.fingerprint.texts import Computed, Given
 from cascade_nb.fingerprint.values import BudgetExceeded, fingerprint
 from cascade_nb.loop import here, in_thread
 from cascade_nb.policies.adapted import NoLock
@@ -116,7 +116,7 @@ class ContentCachePolicy:
                 StaleRiskWarning,
             )
         if task.options.refresh:
-            return _miss(key, "refresh asked for")
+            return _miss(task, key, "refresh asked for")
         return await self._find(task, key)
 
     async def lookup_again(self, task: Task, miss: Miss) -> Hit | Miss | Bypass:
@@ -214,24 +214,24 @@ class ContentCachePolicy:
         try:
             claim = await self._shelf.claim(key.digest, partial(_why_not, task))
             if claim is None:
-                return _miss(key, await self._why_new(task, key))
+                return _miss(task, key, await self._why_new(task, key))
             return await self._served(claim, task, key)
         except BackendError as error:
             return self._outage(error)
         except NotBelievedError as error:
-            return _miss(key, str(error))
+            return _miss(task, key, str(error))
 
     async def _served(self, claim: Claim, task: Task, key: Key) -> Hit | Miss:
         try:
             value = await self._load(claim, task)
         except CodecError as error:
-            return _miss(key, f"the stored result does not load here: {error}")
+            return _miss(task, key, f"the stored result does not load here: {error}")
         except UntrustedError as error:
-            return _miss(key, untrusted_code(claim, str(error)))
+            return _miss(task, key, untrusted_code(claim, str(error)))
         except IntegrityError as error:
             logger.warning("dropped a damaged result of %s: %s", task.name, error)
             await self._shelf.discard(claim)
-            return _miss(key, "the stored result was damaged")
+            return _miss(task, key, "the stored result was damaged")
         return Hit(value, claim.entry, claim.record.reads, claim.origin.signer)
 
     async def _load(self, claim: Claim, task: Task) -> Any:
@@ -310,7 +310,7 @@ class ContentCachePolicy:
             self._outage(error)
 
 
-def _miss(key: Key, reason: str) -> Miss:
+def _miss(task: Task, key: Key, reason: str) -> Miss:
     candidates = [path for path in key.texts() if _may_be_file(path)]
     wide = {path for path in candidates if isinstance(path, Given) and files.is_too_wide(path)}
     if "reads" not in key.parts:
@@ -319,6 +319,14 @@ def _miss(key: Key, reason: str) -> Miss:
                 f"a native reader is given `{path}`, which is too much to look through;"
                 " name what it reads in reads=[...]",
                 ("too wide", path),
+                StaleRiskWarning,
+            )
+        computed = [path for path in candidates if isinstance(path, Computed)]
+        if computed:
+            warn_once(
+                f"{task.name} gives a native reader a computed path, such as `{computed[0]}`:"
+                " what was foreseen is kept track of; name the rest in reads=[...]",
+                ("computed path", task.name),
                 StaleRiskWarning,
             )
     left = tuple(path for path in candidates if path not in wide)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from cascade_nb import StaleRiskWarning, cached, configure
 from cascade_nb.fingerprint.cells import analyse_cell
 from cascade_nb.fingerprint.keys import Key, cell_key, function_key
-from cascade_nb.fingerprint.native.computation import Given
+from cascade_nb.fingerprint.native.computation import Computed, Given
 from cascade_nb.fingerprint.native.queries import attached, paths_in
 from cascade_nb.fingerprint.native.readers import Role, role_of
 from cascade_nb.fingerprint.native.urls import is_remote, local_paths
@@ -280,3 +281,34 @@ def test_patterns_are_escaped_where_they_are_joined(tmp_path: Path) -> None:
         f"{{'x': {str(folder)!r}}}",
     )
     assert given(key) == {f"{glob.escape(str(folder))}/*.csv"}
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_computed"),
+    [
+        ("load('a.csv')", False),
+        ("load(DATA / 'a.csv')", False),
+        ("load(os.path.join('data', 'deep', NAMES[0]))", False),
+        ("load('data/' + NAMES[0])", False),
+        ("[load(name) for name in NAMES]", False),
+        ("load(f'd{x}.csv')", True),
+        ("load(DATA / f'{x}.csv')", True),
+        ("load('d' + str(x) + '.csv')", True),
+    ],
+)
+def test_a_path_that_nothing_names_is_computed(expression: str, is_computed: bool) -> None:
+    key = key_of(f"{HEAD}def f(x): return {expression}", "{'x': 3}")
+    assert given(key)
+    assert any(isinstance(text, Computed) for text in key.texts()) is is_computed
+
+
+def test_a_computed_path_is_told_once_and_kept_track_of(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    configure(store="memory://")
+    Path("d3.csv").write_text("a\n1\n")
+    load = cached(run(f"{HEAD}def f(x): return load(f'd{{x}}.csv')['a'].to_list()")["f"])
+    with pytest.warns(StaleRiskWarning, match=r"computed path, such as `d3.csv`.*reads=") as told:
+        assert load(3) == [1]
+    Path("d3.csv").write_text("a\n2\n")
+    assert load(3) == [2]
+    assert len(told) == 1

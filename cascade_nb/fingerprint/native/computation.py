@@ -14,6 +14,12 @@ class Given(str):
     __slots__ = ()
 
 
+class Computed(Given):
+    """One that is no constant or input, nor several of these one behind the other, as folders."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Computation:
     """What is to be followed.

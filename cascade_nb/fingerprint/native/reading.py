@@ -24,7 +24,7 @@ from cascade_nb.fingerprint.native import bytecode, queries
 from cascade_nb.fingerprint.native.arguments import Arguments
 from cascade_nb.fingerprint.native.bodies import Body, body_of_code, prepared
 from cascade_nb.fingerprint.native.calls import Caller
-from cascade_nb.fingerprint.native.computation import Computation, Given
+from cascade_nb.fingerprint.native.computation import Computation, Computed, Given
 from cascade_nb.fingerprint.native.possible import (
     Items,
     Pattern,
@@ -101,7 +101,7 @@ class Reading:
             if len(every) <= _FEW:
                 versions = {v for label, v in values.items() if label.startswith("distribution ")}
                 found |= {text for text in every - versions if _WORD.fullmatch(text)}
-        return [Given(text) for text in sorted(found)]
+        return [Given(t) if _is_named(t, every) else Computed(t) for t in sorted(found)]
 
     def _follow(self, cell: Body | None) -> None:
         known = self._computation
@@ -177,6 +177,17 @@ class Reading:
     def _risk(self, line: int, name: str, message: str) -> None:
         self.anything |= message != NETWORK
         self.risks[Risk(line=line, name=name, message=message)] = None
+
+
+def _is_named(path: str, every: Set[str]) -> bool:
+    """Whether a path is one of the texts, or is put together of some with separators between."""
+    if path in every or path + os.sep in every:
+        return True
+    for place in range(1, len(path)):
+        begins = path[place] == os.sep and not every.isdisjoint({path[:place], path[: place + 1]})
+        if begins and _is_named(path[place + 1 :], every):
+            return True
+    return False
 
 
 def may_be_path(text: str) -> bool:
