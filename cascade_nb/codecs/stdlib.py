@@ -18,7 +18,7 @@ import zoneinfo
 from typing import Any
 
 from cascade_nb.codecs.reader import Reader
-from cascade_nb.codecs.refusal import RefusedError, step
+from cascade_nb.codecs.refusal import RefusedError, UnknownTypeError, step
 from cascade_nb.codecs.tree import STDLIB, Kind, register, register_parts
 from cascade_nb.codecs.writer import Writer
 from cascade_nb.errors import CodecError
@@ -258,6 +258,19 @@ def _read_proxy(reader: Reader) -> types.MappingProxyType[Any, Any]:
     return types.MappingProxyType(reader.read())
 
 
+def _write_chain(writer: Writer, value: collections.ChainMap[Any, Any]) -> None:
+    if vars(value).keys() != {"maps"} or type(value.maps) is not list:
+        raise UnknownTypeError(value)
+    writer.write(value.maps)
+
+
+def _read_chain(reader: Reader) -> collections.ChainMap[Any, Any]:
+    value: collections.ChainMap[Any, Any] = collections.ChainMap()
+    reader.fill(reader.reserve(), value)
+    value.maps = reader.read_exact(list)
+    return value
+
+
 def _write_array(writer: Writer, value: array.array[Any]) -> None:
     writer.text(value.typecode)
     writer.varint(value.itemsize)
@@ -290,4 +303,5 @@ register(
     Kind(STDLIB + 0x24, _write_namespace, _read_namespace, identity=True), types.SimpleNamespace
 )
 register(Kind(STDLIB + 0x25, _write_proxy, _read_proxy), types.MappingProxyType)
+register(Kind(STDLIB + 0x27, _write_chain, _read_chain, identity=True), collections.ChainMap)
 register(Kind(STDLIB + 0x26, _write_array, _read_array, identity=True), array.array)

@@ -32,7 +32,7 @@ REFERENCE, EXTERNAL = 0x01, 0x02
 
 _MODULES = {
     BUILTINS: ("builtin",),
-    STDLIB: ("stdlib", "typenames", "unstorable"),
+    STDLIB: ("stdlib", "streams", "exceptions", "typenames", "unstorable"),
     INSTANCES: ("instances",),
     NUMPY: ("dtypes", "arrays"),
     PANDAS: ("moments", "columns", "indexes", "frames"),

@@ -174,6 +174,8 @@ def open_reduced(value: Any, walker: Walker) -> Opened:
         return b"global of class", (cls, module, reduced)
     told: list[Any] = [*reduced, None, None, None, None]
     function, arguments, state, items, pairs, setter = told[:6]
+    if type(state) is dict and not state:
+        state = None  # Some have a dict only once somebody has looked at it.
     head, children = _open_state(value, state, walker)
     listed = None if items is None else tuple(items)
     mapped = None if pairs is None else tuple(pairs)

@@ -60,7 +60,7 @@ def test_what_belongs_to_this_process(build: Callable[[], Any]) -> None:
 
 
 def test_in_memory_files_are_values() -> None:
-    assert encode(io.BytesIO(b"x")).codec == "code/1"
+    assert encode(io.BytesIO(b"x")).codec == "tree/1"
 
 
 def test_keys_that_are_no_text_are_named_by_type() -> None:
