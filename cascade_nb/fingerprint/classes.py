@@ -42,6 +42,8 @@ _PYTHONS_OWN = frozenset(
         "__type_params__",
         "__dataclass_fields__",
         "__dataclass_params__",
+        "__readonly_keys__",  # a TypedDict's, whose annotations tell
+        "__mutable_keys__",
         "_is_protocol",
         "_is_runtime_protocol",
         "__protocol_attrs__",

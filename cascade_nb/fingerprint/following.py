@@ -34,12 +34,14 @@ _PYTHONS_OWN = frozenset(
         *("__final__", "__override__", "__no_type_check__", "__dataclass_transform__"),
     ]
 )
-# What `functools.update_wrapper` copies onto a wrapper, and what the wrappers hold.
-_WRAPPERS_OWN = _PYTHONS_OWN | {
-    *("__module__", "__name__", "__qualname__", "__type_params__", "__annotate__"),
-    *("__isabstractmethod__", "cache_parameters", "func", "args", "keywords"),
-    *("attrname", "lock", "dispatcher"),
-}
+# What `functools.update_wrapper` copies onto a wrapper, and what the wrappers hold by themselves.
+_WRAPPERS_OWN = _PYTHONS_OWN.union(
+    ("__module__", "__name__", "__qualname__", "__type_params__", "__annotate__"),
+    ("__isabstractmethod__", "cache_parameters"),
+    vars(functools.partialmethod(len)),
+    vars(functools.cached_property(len)),
+    vars(functools.singledispatchmethod(len)),
+)
 _MODULES_OWN = frozenset(
     [
         *("__name__", "__doc__", "__package__", "__loader__", "__spec__", "__file__", "__cached__"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import dis
 import functools
 import linecache
 import sys
@@ -18,7 +19,7 @@ from itertools import chain, product
 from types import CodeType
 from typing import Any, TypeAlias
 
-from cascade_nb.fingerprint.normal import without_positions
+from cascade_nb.fingerprint.normal import constant, without_positions
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
@@ -157,10 +158,25 @@ def _of_code(code: CodeType, pieces: list[Piece]) -> Piece | None:
     if len(pieces) <= 1:
         return pieces[0] if pieces else None
     spans = [span for span in code.co_positions() if None not in span and span[2:] != (0, 0)]
-    around = [piece for piece in pieces if spans and _contains(piece.node, spans)]
+    if spans:
+        around = [piece for piece in pieces if _contains(piece.node, spans)]
+    else:
+        # Python 3.12 does not tell where a constant lies that a lambda returns.
+        around = [piece for piece in pieces if _returns_constant(piece.node, code)]
     if not around:
         return None
     return max(around, key=lambda piece: (piece.node.lineno, piece.node.col_offset))
+
+
+def _returns_constant(node: FunctionNode, code: CodeType) -> bool:
+    if not (isinstance(node, ast.Lambda) and isinstance(node.body, ast.Constant)):
+        return False
+    returned = [s.argval for s in dis.get_instructions(code) if s.opname == "RETURN_CONST"]
+    groups = node.args
+    names = [each.arg for each in (*groups.posonlyargs, *groups.args, *groups.kwonlyargs)]
+    names += [each.arg for each in (groups.vararg, groups.kwarg) if each is not None]
+    same = list(map(constant, returned)) == [constant(node.body.value)]
+    return same and names == list(code.co_varnames)
 
 
 def _contains(node: FunctionNode, spans: Sequence[tuple[Any, ...]]) -> bool:

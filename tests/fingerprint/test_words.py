@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fingerprint.scenarios import Modules, key_of
+from cascade_nb.fingerprint.keys import function_key
+from tests.fingerprint.scenarios import Modules, key_of, run
 
 WRITTEN = {
     "name of a function": (
@@ -132,3 +133,13 @@ def test_what_is_written_for_type_checkers_does_not(mark: str) -> None:
     state = f"import typing\nmark = getattr(typing, {mark!r}, lambda g: g)\n"
     helper = "def g(): return 1\ndef f(x): return g()"
     assert key_of(f"{state}@mark\n{helper}").digest == key_of(state + helper).digest
+
+
+def test_what_functools_remembers_in_its_wrappers_does_not() -> None:
+    space = run(
+        "import functools\nclass C:\n  @functools.singledispatchmethod\n  def m(self, a): return a\n"
+        "  @functools.cached_property\n  def p(self): return 1\ndef f(x): return C().m(1), C().p"
+    )
+    before = function_key(space["f"], {"x": 1})
+    space["f"](1)
+    assert function_key(space["f"], {"x": 1}).parts == before.parts
