@@ -137,8 +137,9 @@ def test_what_is_written_for_type_checkers_does_not(mark: str) -> None:
 
 def test_what_functools_remembers_in_its_wrappers_does_not() -> None:
     space = run(
-        "import functools\nclass C:\n  @functools.singledispatchmethod\n  def m(self, a): return a\n"
-        "  @functools.cached_property\n  def p(self): return 1\ndef f(x): return C().m(1), C().p"
+        "import functools\nclass C:\n  @functools.singledispatchmethod\n"
+        "  def m(self, a): return a\n  @functools.cached_property\n  def p(self): return 1\n"
+        "def f(x): return C().m(1), C().p"
     )
     before = function_key(space["f"], {"x": 1})
     space["f"](1)
