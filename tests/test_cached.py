@@ -430,6 +430,19 @@ async def test_version_is_part_of_the_key_and_name_is_not() -> None:
     assert len(keys) == 2
 
 
+async def test_a_refresh_whose_result_cannot_be_stored_leaves_no_older_one() -> None:
+    results = iter([1, threading.Lock()])
+
+    @cached(ignore=["results"])
+    def next_result() -> object:
+        return next(results)
+
+    assert next_result() == 1
+    with pytest.warns(CacheWarning, match="was not cached"):
+        assert await next_result.refresh() is not None
+    assert await next_result.peek() is None
+
+
 async def test_peek_refresh_forget_explain(reports: list[Report]) -> None:
     factor = 2
 

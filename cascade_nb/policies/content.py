@@ -126,8 +126,25 @@ class ContentCachePolicy:
         return await self._find(task, miss.state)
 
     async def keep(self, task: Task, miss: Miss, outcome: Outcome) -> Entry | Bypass:
-        """Store content first, the record last, so that a record's content is always there."""
+        """Store an outcome; of one that cannot be stored, what was to be refreshed is gone, too."""
         key: Key = miss.state
+        kept = await self._kept(task, key, outcome)
+        if isinstance(kept, Bypass):
+            if task.options.refresh:
+                await self._drop(key)
+            return kept
+        for generator in sorted(outcome.moved - key.generators):
+            warn_once(
+                f"{task.name}: what it calls draws numbers from the global generator of"
+                f" {generator}, whose state is not in the key; pass random_state=, or a generator,"
+                " or seed it inside",
+                ("draws", task.name, generator),
+                StaleRiskWarning,
+            )
+        await self._write_note(task, key)
+        return kept
+
+    async def _kept(self, task: Task, key: Key, outcome: Outcome) -> Entry | Bypass:
         try:
             changed = await _within_budget(changed_inputs, task, key)
             if changed:
@@ -139,22 +156,12 @@ class ContentCachePolicy:
             if task.kind is TaskKind.CELL and "bypass" in outcome.value.effects:
                 return Bypass(outcome.value.effects["bypass"])
             package = await _within_budget(_pack, task, outcome)
-            entry = await self._shelf.put(self._record(task, key, outcome, package), package)
+            return await self._shelf.put(self._record(task, key, outcome, package), package)
         except (ConfigurationError, CodecError, FingerprintError, ContentTooLargeError) as error:
             warn_once(f"the result of {task.name} was not cached: {error}", ("keep", task.name))
             return Bypass(str(error))
         except BackendError as error:
             return self._outage(error)
-        for generator in sorted(outcome.moved - key.generators):
-            warn_once(
-                f"{task.name}: what it calls draws numbers from the global generator of"
-                f" {generator}, whose state is not in the key; pass random_state=, or a generator,"
-                " or seed it inside",
-                ("draws", task.name, generator),
-                StaleRiskWarning,
-            )
-        await self._write_note(task, key)
-        return entry
 
     async def try_lock(self, key: str) -> Lock | None:
         """The store's lock; where it has none or fails, no other process is asked."""
@@ -181,7 +188,9 @@ class ContentCachePolicy:
         Raises:
             FingerprintError: the task has no key.
         """
-        key = await _within_budget(key_of, task)
+        return await self._drop(await _within_budget(key_of, task))
+
+    async def _drop(self, key: Key) -> bool:
         try:
             return await self._shelf.drop(key.digest)
         except BackendError as error:
