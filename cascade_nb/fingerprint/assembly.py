@@ -285,6 +285,8 @@ class Assembly:
     def risks(self) -> Iterator[Risk]:
         """What no key can see, less what lies in packages that are not reached."""
         found = self._exposed()
+        if not found.risks and not found.draws:
+            return
         risks = list(found.risks)
         for generator, draws in found.draws.items():
             if generator not in found.seeded:
