@@ -55,10 +55,12 @@ _PYTHONS_OWN = frozenset(
         "__attrs_props__",
     ]
 )
+_ENUMS_OWN = frozenset(["_value_", "_name_", "__objclass__", "_sort_order_", "_inverted_"])
 # New names for types, and where each keeps the type.
 _TYPES_BY_THEIR_WORD = {"NewType": "__supertype__", "TypeAliasType": "__value__"}
 _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
-_GENERATED_FILES = ("<string>", "<attrs generated")
+# What dataclasses and namedtuples call the code around the functions that they make of texts.
+_GENERATED_NAMES = ("__create_fn__.", "<lambda>")
 
 
 def own_digest(cls: Any) -> str:
@@ -98,6 +100,10 @@ def members(cls: Any) -> Iterator[tuple[str, Any]]:
     if is_enum:
         for name, member in cls.__members__.items():
             yield name, member._value_
+            attributes = getattr(member, "__dict__", {})
+            put_on = {k: v for k, v in attributes.items() if k not in _ENUMS_OWN}
+            if put_on:
+                yield f"{name}.__dict__", put_on
         boundary = getattr(cls, "_boundary_", None)
         if boundary is not None:
             yield "_boundary_", boundary.name
@@ -105,6 +111,8 @@ def members(cls: Any) -> Iterator[tuple[str, Any]]:
         yield "__dataclass_fields__", _dataclass_fields(cls)
     if "__attrs_attrs__" in own:
         yield "__attrs_attrs__", _attrs_fields(own["__attrs_attrs__"])
+        made = {name for name, value in own.items() if _is_generated(name, value)}
+        yield "generated", tuple(sorted(made - {"__replace__"}))  # Python 3.13 has it
     if "__pydantic_fields__" in own:
         yield "__pydantic_fields__", _pydantic_fields(own)
     slots = own.get("__slots__")
@@ -151,8 +159,10 @@ def _is_generated(name: str, value: Any) -> bool:
     value = getattr(value, "__wrapped__", value)
     if isinstance(value, types.FunctionType):
         filename = value.__code__.co_filename
-        if filename.startswith(_GENERATED_FILES) or value.__module__ == "collections":
+        if filename.startswith("<attrs generated") or value.__module__ == "collections":
             return True
+        if filename == "<string>":
+            return value.__code__.co_qualname.startswith(_GENERATED_NAMES)
         return name.startswith("__") and owner_of_file(filename) is not Owner.USER
     return False
 
@@ -176,12 +186,15 @@ def _dataclass_fields(cls: Any) -> tuple[Any, ...]:
 
 
 def _attrs_fields(fields: Any) -> tuple[Any, ...]:
-    names = ("name", "default", "validator", "init", "kw_only", "converter", "alias", "on_setattr")
+    names = (
+        *("name", "default", "validator", "init", "kw_only", "converter", "alias", "on_setattr"),
+        *("repr", "eq_key", "order_key"),
+    )
     return tuple(
         (
             tuple((name, _attrs_value(getattr(field, name, None))) for name in names),
             plain_annotation(field.type),
-            (field.repr is not False, bool(field.eq), bool(field.order), field.hash),
+            (bool(field.eq), bool(field.order), field.hash),
             dict(field.metadata),
         )
         for field in fields
@@ -203,7 +216,9 @@ def _pydantic_fields(own: Any) -> tuple[Any, ...]:
         *("model_serializers", "model_validators", "computed_fields"),
     )
     marks = tuple(
-        (kind, tuple(sorted(getattr(decorators, kind, {})))) for kind in kinds if decorators
+        (kind, tuple(map(_pydantic_mark, getattr(decorators, kind, {}).items())))
+        for kind in kinds
+        if decorators
     )
     fields = tuple(
         (name, plain_annotation(field.annotation), field.default_factory, *_slots_of(field))
@@ -212,17 +227,30 @@ def _pydantic_fields(own: Any) -> tuple[Any, ...]:
     return (marks, fields)
 
 
+def _pydantic_mark(item: tuple[str, Any]) -> tuple[Any, ...]:
+    """What a decorator within a model is for: which fields, and when."""
+    name, decorator = item
+    fields = sorted(field.name for field in dataclasses.fields(decorator.info))
+    left_out = ("wrapped_property", "description")  # the latter being a docstring
+    values = [(f, _pydantic_value(getattr(decorator.info, f))) for f in fields if f not in left_out]
+    return (name, tuple(values))
+
+
+def _pydantic_value(value: Any) -> Any:
+    if type(value).__name__ == "PydanticUndefinedType":
+        return "undefined"
+    return plain_annotation(value) if is_typing(value) else value
+
+
 def _slots_of(field: Any) -> Iterator[Any]:
     left_out = ("annotation", "default_factory", "_original_annotation")
     for slot in sorted(getattr(type(field), "__slots__", ())):
         value = getattr(field, slot, None)
         if slot in left_out or slot.startswith("__"):
             continue
-        if type(value).__name__ == "PydanticUndefinedType":
-            value = "undefined"
         if slot == "metadata":
             value = [plain_annotation(item) for item in value or ()]
-        yield slot, plain_annotation(value) if is_typing(value) else value
+        yield slot, _pydantic_value(value)
 
 
 def is_typing(value: Any) -> bool:

@@ -41,6 +41,8 @@ def kind_of_instances(cls: type) -> Kind:
         return Kind(_open_compiled, identity=False)
     if str(cls.__module__).startswith("cascade_nb.") and hasattr(cls, "__cascade_key_parts__"):
         return Kind(_open_cached, identity=False)
+    if cls.__name__ == "ValidateCallWrapper" and str(cls.__module__).startswith("pydantic."):
+        return Kind(_open_validated, identity=False)
     base = next((base for base in cls.__mro__ if base in _CONTENT), None)
     if base is not None and not _reduces(cls, base) and _python_bases(cls, base):
         changes = base not in _IMMUTABLE or cls.__dictoffset__ != 0 or bool(_slots(cls))
@@ -236,6 +238,15 @@ def _open_iterator(value: Any, walker: Walker) -> Opened:
 def _open_cached(value: Any, walker: Walker) -> Opened:
     """A cached function counts as the function it wraps, and its version."""
     return b"cached", (value.__wrapped__, dict(value.__cascade_key_parts__))
+
+
+def _open_validated(value: Any, walker: Walker) -> Opened:
+    """What `pydantic.validate_call` makes follows from the function, annotations included.
+
+    It holds the whole namespace of the function, which nothing but the annotations looks at.
+    """
+    configuration = dict(value.config_wrapper.config_dict)
+    return b"validated", (type(value), value.function, value.validate_return, configuration)
 
 
 def _open_compiled(value: Any, walker: Walker) -> Opened:
