@@ -30,6 +30,7 @@ class Survey:
     are of what nobody names, and it did; `silent` ones are of what is named and did not run.
     """
 
+    key: str = ""
     counted: dict[str, int] = field(default_factory=dict)
     stale: list[str] = field(default_factory=list)
     needless: list[str] = field(default_factory=list)
@@ -62,8 +63,8 @@ class States:
 
 
 @contextmanager
-def states_of(case: Case, folder: Path) -> Iterator[States]:
-    """The states of a folder to which the modules of `case` were copied."""
+def states_of(case: Case, folder: Path, *, seed: str = "0") -> Iterator[States]:
+    """The states of a folder to which the modules of `case` were copied, under a hash seed."""
     write(case, folder)
     with subprocess.Popen(
         [sys.executable, "-m", "tests.study.states", str(folder), *case.packages],
@@ -71,7 +72,7 @@ def states_of(case: Case, folder: Path) -> Iterator[States]:
         stdout=subprocess.PIPE,
         text=True,
         cwd=_ROOT,
-        env={**os.environ, "PYTHONHASHSEED": "0"},
+        env={**os.environ, "PYTHONHASHSEED": seed},
     ) as process:
         yield States(process)
         assert process.stdin is not None
@@ -92,6 +93,7 @@ def survey(case: Case, folder: Path, *, most: int | None = None) -> Survey:
         assert "error" not in states.trace, states.trace["error"]
         base = states.key({})
         assert "error" not in base, base["error"]
+        found.key = base["key"]
         texts = {name: (folder / f"{name}.py").read_text() for name in case.modules.values()}
         names = mentioned(case.main, texts.values())
         for module, text in texts.items():

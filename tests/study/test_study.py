@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.study.cases import CASES, Case
-from tests.study.survey import survey
+from tests.study.survey import states_of, survey
 
 _QUICK = {"mixin"}
 
@@ -29,3 +29,6 @@ def test_edits_count_where_the_function_can_reach_and_nowhere_else(
     assert found.counted["ran"] > 0
     assert found.stale == []
     assert found.needless == []
+    for seed in ("1", "7"):
+        with states_of(case, tmp_path, seed=seed) as states:
+            assert states.key({})["key"] == found.key
