@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from cascade_nb import (
     Entry,
     FingerprintError,
     Report,
+    StaleRiskWarning,
     Status,
     cached,
     configure,
@@ -428,6 +429,18 @@ async def test_version_is_part_of_the_key_and_name_is_not() -> None:
 
     keys = {cached(one).key(), cached(name="other")(one).key(), cached(version="1")(one).key()}
     assert len(keys) == 2
+
+
+def test_functions_of_one_name_are_told_of_one_by_one() -> None:
+    def made(text: str) -> Callable[[], str]:
+        namespace: dict[str, Any] = {"__name__": __name__}
+        exec(f"import os\ndef load():\n    return os.popen({text!r}).read()", namespace)
+        function: Callable[[], str] = cached(namespace["load"])
+        return function
+
+    for text in ("echo a", "echo b"):
+        with pytest.warns(StaleRiskWarning, match="load, line 3"):
+            assert made(text)().strip() == text[-1]
 
 
 async def test_a_refresh_whose_result_cannot_be_stored_leaves_no_older_one() -> None:

@@ -176,3 +176,14 @@ def test_another_kind_of_generator_can_be_told_too() -> None:
     finally:
         np.random.set_bit_generator(old)
     assert (still.found, moved.found) == (set(), {"numpy.random"})
+
+
+def test_a_hit_in_a_later_session_is_told_of_too() -> None:
+    function = cached(sampled)
+    with warned():
+        function(FRAME)
+    forget_warnings()  # as in another process
+    with warned() as found:
+        function(FRAME)
+    assert function.stats.hits == 1
+    assert len(found) == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
 
 _CODE_KINDS = frozenset({"helper", "class", "module"})
 SETTINGS = "settings of "
+# Methods whose answer depends on the local time zone, where packages are reached that have them;
+# and functions by their dotted names.
+_LOCAL_TIME = frozenset({"fromtimestamp", "timestamp", "astimezone", "mktime", "tzlocal"})
+_TIMES = frozenset({"datetime", "time", "pandas", "dateutil", "email"})
+_LOCAL_TIMES = frozenset({"time.mktime", "time.localtime", "time.ctime", "dateutil.tz.tz.tzlocal"})
 
 
 @dataclass(slots=True)
@@ -48,18 +54,21 @@ class Exposure:
     """What code is exposed to that no key can see.
 
     `draws` are the risks of drawing from each random generator, which are none where it is among
-    the `seeded`. `roles` tells what installed code does with files.
+    the `seeded`. `roles` tells what installed code does with files, `local_time` whether any of it
+    turns times into those of the local time zone, which is in the key then.
     """
 
     risks: list[Risk] = field(default_factory=list)
     draws: dict[str, list[Risk]] = field(default_factory=dict)
     seeded: set[str] = field(default_factory=set)
     roles: set[Role | None] = field(default_factory=set)
+    local_time: bool = False
 
     def name(self, item: Reached) -> None:
         """Note what is known of a piece of installed code."""
         name = item.value
         self.roles.add(role_of(name))
+        self.local_time |= name in _LOCAL_TIMES
         self.seeded.update(risks.seeded_by(name))
         message = risks.of_name(name, call=item.call)
         if message is not None:
@@ -280,7 +289,17 @@ class Assembly:
             if how is not None:
                 parts["sharing"] = how
         parts["python"] = _PYTHON
+        if self._asks_for_local_time():
+            zone = (*time.tzname, str(time.timezone), str(time.altzone))
+            parts["time zone"] = text_digest(" ".join(zone))
         return parts
+
+    def _asks_for_local_time(self) -> bool:
+        if self._exposed().local_time:
+            return True
+        return not self.packages.isdisjoint(_TIMES) and any(
+            not _LOCAL_TIME.isdisjoint(names) for names in self.attributes
+        )
 
     def risks(self) -> Iterator[Risk]:
         """What no key can see, less what lies in packages that are not reached."""
@@ -336,7 +355,9 @@ class Assembly:
         """With that of code in values, less methods that nobody names."""
         known = self.found
         draws = {generator: list(risks) for generator, risks in known.draws.items()}
-        found = Exposure(list(known.risks), draws, set(known.seeded), set(known.roles))
+        found = Exposure(
+            list(known.risks), draws, set(known.seeded), set(known.roles), known.local_time
+        )
         idle = set(map(id, _methods_but(frozenset().union(*self.attributes), definitions)))
         for definition in definitions:
             if id(definition) not in idle:

@@ -63,6 +63,7 @@ _ORDER = (
 _WORDS = {
     "names": "what a name in the code refers to",
     "sharing": "which values share an object",
+    "time zone": "the local time zone",
     "code": "code",
     "reads": "a file listed in reads",
     "version": "version",

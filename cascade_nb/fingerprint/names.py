@@ -34,6 +34,9 @@ _WORD = re.compile(r"[^\W\d]\w*")
 # A field of `str.format` that is written as the locale has it.
 _LOCAL_NUMBER = re.compile(r"\{[^{}]*:[^{}]*n\}")
 
+# Where IPython's shell keeps the variables of the session.
+_SESSIONS_NAMES = frozenset({"user_ns", "user_global_ns"})
+
 
 class Reader(FlowVisitor):
     """Collects, over the visited code, uses, attributes, environment variables and risks."""
@@ -102,6 +105,8 @@ class Reader(FlowVisitor):
     def _attribute(self, node: ast.Attribute, *, call: CallForm = CallForm.OTHER) -> None:
         self._note_environ(node)
         root, attributes = dotted(node)
+        if not _SESSIONS_NAMES.isdisjoint(attributes):
+            self.risk(node, attributes[-1], "names of the session are looked up as texts")
         if "__subclasses__" in attributes:
             self.risk(node, "__subclasses__", "which classes derive from a class is not known here")
         self.attributes.update(attributes)
@@ -252,8 +257,9 @@ class Reader(FlowVisitor):
                 self.risk(node, name, "code is computed and cannot be followed")
         elif name == "format" and second is not None and second.endswith("n"):
             self._use_locale(node)
-        elif name in ("globals", "locals", "vars") and first is None:
-            if name == "globals":
+        elif name in ("globals", "locals", "vars", "dir") and first is None:
+            # The locals of a cell are the globals of the session; those of a function are its own.
+            if name == "globals" or (len(self.scopes) == 1 and self.scopes[0].flows):
                 self.risk(node, name, "globals are looked up under computed names")
         elif name == "__import__":
             self._computed_import(node, first)

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -61,6 +61,8 @@ from cascade_nb.wording import part_repr
 
 T = TypeVar("T")
 
+# In a record's environment: the global random generators that the run drew from, unseen.
+_DRAWS = "draws"
 # What of a key a note says, in the order of an account.
 _NOTED = ("parts", "previews", "lines")
 
@@ -107,12 +109,12 @@ class ContentCachePolicy:
         try:
             key = await _within_budget(key_of, task)
         except FingerprintError as error:
-            warn_once(f"{task.name} runs uncached: {error}", ("fingerprint", task.name, error.path))
+            warn_once(f"{task.name} runs uncached: {error}", ("fingerprint", task.id, error.path))
             return Bypass(str(error))
         for risk in key.risks:
             warn_once(
                 f"{task.name}, line {risk.line}: {risk.message}",
-                ("risk", task.name, risk.line, risk.name),
+                ("risk", task.id, risk.line, risk.name),
                 StaleRiskWarning,
             )
         if task.options.refresh:
@@ -133,14 +135,7 @@ class ContentCachePolicy:
             if task.options.refresh:
                 await self._drop(key)
             return kept
-        for generator in sorted(outcome.moved - key.generators):
-            warn_once(
-                f"{task.name}: what it calls draws numbers from the global generator of"
-                f" {generator}, whose state is not in the key; pass random_state=, or a generator,"
-                " or seed it inside",
-                ("draws", task.name, generator),
-                StaleRiskWarning,
-            )
+        _warn_of_draws(task, _drawn_from(key, outcome))
         await self._write_note(task, key)
         return kept
 
@@ -150,7 +145,7 @@ class ContentCachePolicy:
             if changed:
                 warn_once(
                     f"{task.name} changed its {changed} in place: its result was not cached",
-                    ("mutation", task.name, changed),
+                    ("mutation", task.id, changed),
                 )
                 return Bypass(f"it changed its {changed} in place")
             if task.kind is TaskKind.CELL and "bypass" in outcome.value.effects:
@@ -158,7 +153,7 @@ class ContentCachePolicy:
             package = await _within_budget(_pack, task, outcome)
             return await self._shelf.put(self._record(task, key, outcome, package), package)
         except (ConfigurationError, CodecError, FingerprintError, ContentTooLargeError) as error:
-            warn_once(f"the result of {task.name} was not cached: {error}", ("keep", task.name))
+            warn_once(f"the result of {task.name} was not cached: {error}", ("keep", task.id))
             return Bypass(str(error))
         except BackendError as error:
             return self._outage(error)
@@ -241,6 +236,7 @@ class ContentCachePolicy:
             logger.warning("dropped a damaged result of %s: %s", task.name, error)
             await self._shelf.discard(claim)
             return _miss(task, key, "the stored result was damaged")
+        _warn_of_draws(task, claim.record.environment.get(_DRAWS, "").split())
         return Hit(value, claim.entry, claim.record.reads, claim.origin.signer)
 
     async def _load(self, claim: Claim, task: Task) -> Any:
@@ -264,6 +260,10 @@ class ContentCachePolicy:
         return await _restored(task, record.size, data, parts, code=code)
 
     def _record(self, task: Task, key: Key, outcome: Outcome, package: Package) -> Record:
+        environment = {"python": platform.python_version(), "cascade-nb": __version__}
+        drawn_from = _drawn_from(key, outcome)
+        if drawn_from:
+            environment[_DRAWS] = " ".join(drawn_from)
         return Record(
             kind="value" if task.kind is TaskKind.FUNCTION else "cell",
             key=key.digest,
@@ -277,7 +277,7 @@ class ContentCachePolicy:
             outputs=package.outputs,
             parts=key.parts,
             reads=outcome.reads,
-            environment={"python": platform.python_version(), "cascade-nb": __version__},
+            environment=environment,
         )
 
     def _outage(self, error: BackendError) -> Bypass:
@@ -319,6 +319,22 @@ class ContentCachePolicy:
             self._outage(error)
 
 
+def _drawn_from(key: Key, outcome: Outcome) -> list[str]:
+    """The global random generators that a run drew from though nothing in its code says so."""
+    return sorted(outcome.moved - key.generators)
+
+
+def _warn_of_draws(task: Task, generators: Sequence[str]) -> None:
+    for generator in generators:
+        warn_once(
+            f"{task.name}: what it calls draws numbers from the global generator of"
+            f" {generator}, whose state is not in the key; pass random_state=, or a generator,"
+            " or seed it inside",
+            ("draws", task.id, generator),
+            StaleRiskWarning,
+        )
+
+
 def _miss(task: Task, key: Key, reason: str) -> Miss:
     candidates = [path for path in key.texts() if _may_be_file(path)]
     wide = {path for path in candidates if isinstance(path, Given) and files.is_too_wide(path)}
@@ -335,7 +351,7 @@ def _miss(task: Task, key: Key, reason: str) -> Miss:
             warn_once(
                 f"{task.name} gives a native reader a computed path, such as `{computed[0]}`:"
                 " what was foreseen is kept track of; name the rest in reads=[...]",
-                ("computed path", task.name),
+                ("computed path", task.id),
                 StaleRiskWarning,
             )
     left = tuple(path for path in candidates if path not in wide)

@@ -304,3 +304,18 @@ def test_analysis_is_immutable() -> None:
     assert isinstance(code, CellCode)
     with pytest.raises(AttributeError):
         code.source = ""  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("source", "is_risk"),
+    [
+        ("y = locals().get('q')", True),
+        ("y = 'q' in dir()", True),
+        ("y = vars()['q']", True),
+        ("y = get_ipython().user_ns['q']", True),
+        ("y = dir(data)", False),
+        ("def f():\n    a = 1\n    return locals()\ny = f()", False),
+    ],
+)
+def test_a_cell_that_asks_for_names_as_texts(source: str, is_risk: bool) -> None:
+    assert bool(key(source).risks) is is_risk

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -756,3 +757,34 @@ def test_a_path_named_in_reads_is_no_risk(tmp_path: Path) -> None:
     source = IMPORTS + "def f(x): return pl.read_csv(json.loads(x))"
     assert key_of(source).risks
     assert not key_of(source, reads=[str(tmp_path / "a.csv")]).risks
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone cannot be changed here")
+@pytest.mark.parametrize(
+    ("body", "counts"),
+    [
+        ("datetime.datetime.fromtimestamp(x)", True),
+        ("datetime.datetime(2020, 1, x + 1).timestamp()", True),
+        ("time.mktime((2020, 1, 1, 0, 0, x, 0, 0, 0))", True),
+        ("localtime(x)", True),
+        ("datetime.datetime(2020, 1, x + 1).isoformat()", False),
+        ("x + 1", False),
+    ],
+)
+def test_the_local_time_zone_counts_where_it_is_asked_for(
+    body: str, counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = []
+    try:
+        for zone in ("UTC", "Asia/Tokyo"):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            source = f"import datetime, time\nfrom time import localtime\ndef f(x): return {body}"
+            keys.append(key_of(source, "{'x': 1}"))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert (keys[0].digest != keys[1].digest) is counts
+    if counts:
+        change = describe_change(keys[0].account(), keys[1].account())
+        assert change == "the local time zone changed"
