@@ -13,7 +13,7 @@ import ast
 import io
 import sys
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from cascade_nb.errors import FingerprintError
@@ -64,8 +64,12 @@ class CellCode:
     reads_documents: bool = field(repr=False)
 
 
-def analyse_cell(source: str) -> CellCode:
+def analyse_cell(source: str, shadowed: Container[str] = ()) -> CellCode:
     """Analyse a cell's body; magics in it may have been transformed to calls already.
+
+    Args:
+        source: its text.
+        shadowed: names of builtins that may mean something else, as those of the namespace.
 
     Raises:
         SyntaxError: it is no Python.
@@ -74,15 +78,16 @@ def analyse_cell(source: str) -> CellCode:
     source = plain_python(source)
     tree = ast.parse(source)
     try:
-        return _analysed(source, tree)
+        return _analysed(source, tree, shadowed)
     except RecursionError as error:
         message = "the cell's code is nested too deeply to be analysed"
         raise FingerprintError(message, path="code") from error
 
 
-def _analysed(source: str, tree: ast.Module) -> CellCode:
+def _analysed(source: str, tree: ast.Module, shadowed: Container[str]) -> CellCode:
     docstrings, annotations = asks_about_code(identifiers(tree))
     reader = _CellReader(annotations=annotations)
+    reader.shadowed = shadowed
     reader.study(tree)
     reader.read(tree)
     definitions = tuple(statement for statement in tree.body if _is_definition(statement))

@@ -153,8 +153,7 @@ class Reader(FlowVisitor):
     def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
         self.visit(node.value)
         # The walrus binds in the scope around its comprehensions.
-        around = next(scope for scope in reversed(self.scopes) if not scope.is_comprehension)
-        self.scopes.append(around)
+        self.scopes.append(self._binding())
         self.store(node.target.id)
         self.scopes.pop()
 
@@ -358,18 +357,21 @@ class Reader(FlowVisitor):
     def _visit_comprehension(self, node: Comprehension) -> None:
         self.visit(node.generators[0].iter)
         targets = Bindings(g.target for g in node.generators).names
+        around = self._binding()
+        before = set(around.bound)
         with self.scope(Scope(flows=False, bound=targets, is_comprehension=True)):
             for index, generator in enumerate(node.generators):
                 if index:
                     self.visit(generator.iter)
                 self.visit(generator.target)
                 for condition in generator.ifs:
-                    self.visit(condition)
+                    around.bound = self.condition(condition)[0]
             if isinstance(node, ast.DictComp):
                 self.visit(node.key)
                 self.visit(node.value)
             else:
                 self.visit(node.elt)
+        around.bound = before  # It may go over nothing.
 
     visit_ListComp = _visit_comprehension
     visit_SetComp = _visit_comprehension

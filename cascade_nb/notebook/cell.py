@@ -72,7 +72,7 @@ class Cell:
         self._seeded = seeded
         self._guard = Guard()
         self._namespace: dict[str, Any] = shell.user_ns
-        self.code = analyse_cell(body.source)
+        self.code = analyse_cell(body.source, shadowed=shell.user_ns)
         self.report: Report | None = None
 
     @property

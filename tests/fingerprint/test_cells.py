@@ -26,12 +26,41 @@ NAMES = [
     ("x += 1", "x", "x", "", ""),
     ("df['a'] = 1\nlst.append(x)\no.a.b = 2", "df lst x o", "", "", ""),
     ("print(x := y)\nx", "y", "x", "", ""),
-    ("[a for a in b if (c := a)]\nc", "b", "c", "", ""),
+    ("[a for a in b if (c := a)]\nc", "b c", "c", "", "c"),
+    ("[m.x for a in b if a and (m := a)]", "b", "m", "", ""),
+    ("if a and (m := b):\n    m", "a b", "m", "", ""),
+    ("if not a or not (m := b):\n    raise E\nm", "a b E", "m", "", ""),
+    ("if not a or not (m := b):\n    pass\nm", "a b m", "m", "", "m"),
+    ("a and (m := b)\nm", "a b m", "m", "", "m"),
+    ("(m := a) and b\nm", "a b", "m", "", ""),
+    ("(m := a) if b else (m := c)\nm", "a b c", "m", "", ""),
+    ("0 if b else (m := c)\nm", "b c m", "m", "", "m"),
     ("[a for a in a]", "a", "", "", ""),
     ("{k: v for k, v in p for q in r(k)}", "p r", "", "", ""),
     ("a, (b, *c), d.e, f[g] = h", "d f g h", "a b c", "", ""),
     ("for i in s:\n    t = i\nelse:\n    u = i", "s i", "i t u", "", "i"),
     ("for i in [1, 2]:\n    t = i\nprint(t)", "", "i t", "", ""),
+    ("for i in range(3):\n    t = i\ny = i, t", "range", "i t y", "", ""),
+    ("for i in range(1, 1):\n    t = i\ny = i", "range i", "i t y", "", "i"),
+    ("for i in range(n):\n    t = i\ny = i", "range n i", "i t y", "", "i"),
+    ("def range(n): return ()\nfor i in range(3): pass\ni", "i", "range i", "", "i"),
+    ("for i, (a, b) in enumerate(zip('ab', [1])): pass\ni, b", "enumerate zip", "i a b", "", ""),
+    ("for k, v in {'a': 1}.items(): pass\nk", "", "k v", "", ""),
+    ("for k in {**s}: pass\nk", "s k", "k", "", "k"),
+    ("for i in [*s]: pass\ni", "s i", "i", "", "i"),
+    ("for i in [1, 2]:\n    if c: break\n    t = i\ni, t", "c t", "i t", "", "t"),
+    ("for i in [1, 2]:\n    if c: continue\n    t = i\ni, t", "c t", "i t", "", "t"),
+    ("for i in s:\n    if c:\n        t = i\n        break\nelse:\n    t = 0\nt",
+     "c s", "i t", "", ""),
+    ("while True:\n    x = f()\n    if x: break\nx", "f", "x", "", ""),
+    ("while True:\n    if c: break\n    x = f()\nx", "c f x", "x", "", "x"),
+    ("while not (x := f()):\n    pass\nx", "f", "x", "", ""),
+    ("for i in s:\n    while True:\n        break\n    else:\n        continue\n    t = 1\nt",
+     "s t", "i t", "", "t"),
+    ("if a:\n    if b: raise E\n    else: raise F\nelse:\n    x = 1\nx", "a b E F", "x", "", ""),
+    ("try:\n    x = 1\nexcept E:\n    raise\nfinally:\n    z = 0\nx, z", "E", "x z", "", ""),
+    ("with suppress(E):\n    raise F\nx = y", "suppress E F y", "x", "", ""),
+    ("with quiet(E):\n    while True: raise F\nx = y", "quiet E F y", "x", "", ""),
     ("for i in s:\n    print(acc)\n    acc = i", "s acc", "i acc", "", ""),
     ("if c:\n    x = 1\nprint(x)", "c x", "x", "", "x"),
     ("if c:\n    x = 1\nelse:\n    x = 2\nprint(x)", "c", "x", "", ""),
@@ -89,6 +118,12 @@ def test_names(source: str, reads: str, writes: str, deletes: str, conditional: 
     assert code.writes == names(writes)
     assert code.deletes == names(deletes)
     assert code.conditional == names(conditional)
+
+
+def test_a_builtin_may_be_another_in_the_namespace() -> None:
+    source = "for i in range(3): pass\ni"
+    assert "i" not in analyse_cell(source, shadowed={"i": 1}).reads
+    assert "i" in analyse_cell(source, shadowed={"range": tuple}).conditional
 
 
 def test_syntax_errors_are_raised_unchanged() -> None:
@@ -253,6 +288,10 @@ def test_existence_of_deleted_and_conditional_names_counts() -> None:
 def test_names_that_the_cell_binds_first_do_not_count() -> None:
     cell = "t = x\nprint(t)"
     assert key(cell).digest == key(cell, SESSION + "t = 5").digest
+    cell = "for t in range(3):\n    pass\nprint(t)"
+    assert key(cell).digest == key(cell, SESSION + "t = 5").digest
+    cell = "for t in data:\n    pass\nprint(t)"
+    assert key(cell).digest != key(cell, SESSION + "t = 5").digest
 
 
 def test_options_of_a_cell_key() -> None:
