@@ -22,10 +22,13 @@ from cascade_nb.fingerprint.looks import Looks
 from cascade_nb.fingerprint.native.computation import Computation
 from cascade_nb.fingerprint.native.readers import CONCERN, Role, role_of
 from cascade_nb.fingerprint.normal import digest, text
+from cascade_nb.fingerprint.ordering import Ordering, Piece
+from cascade_nb.fingerprint.orders import Orders
 from cascade_nb.fingerprint.reach import (
     Reached,
     is_code,
     is_followed,
+    orders_of,
     own_digest,
     reached_by,
     reached_inside,
@@ -94,12 +97,20 @@ class Findings(Exposure):
     queue: list[tuple[str, Any]] = field(default_factory=list)
     packages: set[str] = field(default_factory=set)
     looks: Looks = field(default_factory=Looks)
+    pieces: list[Piece] = field(default_factory=list)
+    _ordering: Ordering | None = None
     _names: str = ""
 
     def names(self) -> str:
         """The digest of all bindings, to be asked for when there will be no more."""
         self._names = self._names or digest(b"list", *map(text, self.bindings))
         return self._names
+
+    def ordering(self) -> Ordering:
+        """The sets whose order is taken, to be asked for when there will be no more code."""
+        if self._ordering is None:
+            self._ordering = Ordering(self.pieces, self.bindings)
+        return self._ordering
 
 
 class Assembly:
@@ -158,6 +169,7 @@ class Assembly:
             label, code = found.queue[self._followed]
             self._followed += 1
             found.risks += risks_of(code)
+            found.pieces += _piece_of(label, code)
             for item in reached_by(code, found.looks):
                 self.take(label, item)
 
@@ -304,9 +316,9 @@ class Assembly:
     def risks(self) -> Iterator[Risk]:
         """What no key can see, less what lies in packages that are not reached."""
         found = self._exposed()
-        if not found.risks and not found.draws:
+        risks = [*found.risks, *self._ordering().risks(self._values)]
+        if not risks and not found.draws:
             return
-        risks = list(found.risks)
         for generator, draws in found.draws.items():
             if generator not in found.seeded:
                 risks += draws
@@ -343,6 +355,13 @@ class Assembly:
                 packages=self.packages,
             )
         )
+
+    def _ordering(self) -> Ordering:
+        """The sets whose order code takes, that in values included."""
+        definitions = [each for walked in self._walked for each in walked.definitions]
+        pieces = [piece for each in definitions for piece in _piece_of("", each)]
+        found = self.found
+        return Ordering([*found.pieces, *pieces], found.bindings) if pieces else found.ordering()
 
     def _exposed(self) -> Exposure:
         """The exposure of all code, that in values included."""
@@ -428,6 +447,15 @@ def _methods_but(names: Set[str], definitions: Iterable[Any]) -> Iterator[Functi
             for name, member in vars(cls).items():
                 if type(member) is FunctionType and name not in names and not name.startswith("__"):
                     yield member
+
+
+def _piece_of(label: str, code: Any) -> Iterator[Piece]:
+    orders = orders_of(code)
+    if orders != _NO_ORDERS:
+        yield Piece(label, code.__qualname__, orders)
+
+
+_NO_ORDERS = Orders()
 
 
 @lru_cache(maxsize=4096)

@@ -22,6 +22,7 @@ from cascade_nb.fingerprint.code import Root, asks_about_code, group, identifier
 from cascade_nb.fingerprint.magics import Magic
 from cascade_nb.fingerprint.names import Reader
 from cascade_nb.fingerprint.normal import NormalForm, digest, is_constant
+from cascade_nb.fingerprint.orders import Orders
 from cascade_nb.fingerprint.risks import Risk
 from cascade_nb.fingerprint.scopes import CallForm, Scope, Use, imported_star
 from cascade_nb.fingerprint.source import plain_python
@@ -62,6 +63,7 @@ class CellCode:
     environment: tuple[str, ...] = field(repr=False)
     attributes: frozenset[str] = field(repr=False)
     reads_documents: bool = field(repr=False)
+    orders: Orders = field(repr=False)
 
 
 def analyse_cell(source: str, shadowed: Container[str] = ()) -> CellCode:
@@ -111,6 +113,7 @@ def _analysed(source: str, tree: ast.Module, shadowed: Container[str]) -> CellCo
         environment=tuple(sorted(reader.environment)),
         attributes=frozenset(reader.attributes),
         reads_documents=docstrings or annotations,
+        orders=reader.orders,
     )
 
 

@@ -16,6 +16,7 @@ from types import CodeType
 
 from cascade_nb.fingerprint.names import Reader
 from cascade_nb.fingerprint.normal import NormalForm, bytecode, digest, text
+from cascade_nb.fingerprint.orders import Orders
 from cascade_nb.fingerprint.risks import Risk
 from cascade_nb.fingerprint.scopes import Use
 from cascade_nb.fingerprint.source import Piece, find_source
@@ -59,6 +60,7 @@ class CodeFacts:
     attributes: frozenset[str]
     risks: tuple[Risk, ...]
     reads_documents: bool
+    orders: Orders
 
 
 # By id, and holding the object: comparing code objects, as a dict of them does, is slow.
@@ -108,6 +110,7 @@ def _of_source(code: CodeType, piece: Piece) -> CodeFacts:
         attributes=frozenset(reader.attributes),
         risks=tuple(reader.risks),
         reads_documents=docstrings or annotations,
+        orders=reader.orders,
     )
 
 
@@ -121,6 +124,7 @@ def _facts_from(
     attributes: frozenset[str],
     risks: tuple[Risk, ...] = (),
     reads_documents: bool,
+    orders: Orders | None = None,
 ) -> CodeFacts:
     by_root, imported = group(uses)
     frees = tuple(Root(name, by_root.pop(name, (Use(name),))) for name in code.co_freevars)
@@ -134,6 +138,7 @@ def _facts_from(
         attributes=attributes,
         risks=risks,
         reads_documents=reads_documents,
+        orders=Orders() if orders is None else orders,
     )
 
 

@@ -22,6 +22,7 @@ from cascade_nb.fingerprint.assembly import SETTINGS, Assembly, Findings, text_d
 from cascade_nb.fingerprint.changes import Account
 from cascade_nb.fingerprint.lines import Lines
 from cascade_nb.fingerprint.normal import digest, text
+from cascade_nb.fingerprint.ordering import Piece
 from cascade_nb.fingerprint.reach import own_digest, reached_in, reading
 from cascade_nb.fingerprint.reached import is_ignored
 from cascade_nb.fingerprint.risks import Risk
@@ -215,6 +216,7 @@ def cell_key(
     def take_in(assembly: Assembly) -> None:
         assembly.found.parts["code"] = code.digest
         assembly.found.risks += code.risks
+        assembly.found.pieces.append(Piece("cell", "", code.orders))
         assembly.tree, assembly.namespace = code.tree, namespace
         if seeded:
             assembly.found.seeded.update(risks.SEEDS.values())

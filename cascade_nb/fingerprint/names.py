@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from cascade_nb.fingerprint import risks
 from cascade_nb.fingerprint.flow import FlowVisitor
+from cascade_nb.fingerprint.orders import Orders
 from cascade_nb.fingerprint.risks import Risk
 from cascade_nb.fingerprint.scopes import (
     Bindings,
@@ -48,6 +49,7 @@ class Reader(FlowVisitor):
         self.environment: dict[str, None] = {}
         self.attributes: set[str] = set()
         self.risks: list[Risk] = []
+        self.orders = Orders()
         self._annotations = annotations
         self._known_environ: set[int] = set()
         self._harmless: set[int] = set()
@@ -58,6 +60,7 @@ class Reader(FlowVisitor):
         varying = Varying(tree)
         self._harmless |= varying.harmless
         self.risks += varying.risks
+        self.orders = varying.orders
 
     # Names
 

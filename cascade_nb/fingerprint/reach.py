@@ -14,6 +14,7 @@ from cascade_nb.fingerprint.code import Root
 from cascade_nb.fingerprint.following import Found
 from cascade_nb.fingerprint.looks import Looks
 from cascade_nb.fingerprint.normal import digest, text
+from cascade_nb.fingerprint.orders import Orders
 from cascade_nb.fingerprint.ownership import (
     is_cached,
     is_cached_type,
@@ -31,6 +32,7 @@ __all__ = [
     "is_code",
     "is_followed",
     "name_of",
+    "orders_of",
     "own_digest",
     "reached_by",
     "reached_in",
@@ -100,6 +102,12 @@ def risks_of(function: Any) -> tuple[Risk, ...]:
     """What no analysis can follow in a function of the user's."""
     facts = users_facts(function) if type(function) is FunctionType else None
     return () if facts is None else facts.risks
+
+
+def orders_of(function: Any) -> Orders:
+    """What is known of the sets in a function of the user's."""
+    facts = users_facts(function) if type(function) is FunctionType else None
+    return Orders() if facts is None else facts.orders
 
 
 def reached_in(

@@ -43,6 +43,7 @@ _STATE = "asks for a setting of the process"
 _HOME_FOLDER = "depends on the user's home folder"
 _HASH = "asks for a hash, which for texts is another in each process"
 _ADDRESS = "asks for an address, which is another in each process"
+ORDER = "uses the order of a set, which is another in each process; sort it"
 _TIMES = "asks for size or times of a file, and only its content counts"
 
 _EXACT = {

@@ -9,20 +9,36 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Set
+from itertools import pairwise
 
-from cascade_nb.fingerprint.risks import ABSOLUTE, EXPANDED, METHODS, Risk
+from cascade_nb.fingerprint.orders import (
+    CERTAIN,
+    Bindings,
+    Sets,
+    Taken,
+    called,
+    is_text,
+    orders_of,
+)
+from cascade_nb.fingerprint.risks import ABSOLUTE, EXPANDED, METHODS, ORDER, Risk
 
-_ORDER = "uses the order of a set, which is another in each process; sort it"
-_SETS = frozenset({"set", "frozenset"})
-_SET_METHODS = frozenset({"union", "intersection", "difference", "symmetric_difference", "copy"})
-_SET_OPERATORS = (ast.BitOr, ast.BitAnd, ast.BitXor, ast.Sub)
 # What gives items in the order in which it takes them, and what gives the same in any.
 _IN_ORDER = frozenset(
-    ["list", "tuple", "enumerate", "iter", "zip", "map", "filter", "str", "repr", "print", "join"]
+    [
+        *("list", "tuple", "enumerate", "iter", "zip", "map", "filter", "str", "repr", "print"),
+        *("join", "format", "reduce", "accumulate", "chain", "from_iterable", "islice", "cycle"),
+        *("product", "permutations", "combinations", "array", "asarray", "Series", "Index"),
+        *("deque", "fromkeys", "extend", "writelines"),
+    ]
 )
 _IN_ANY_ORDER = frozenset(
-    ["sorted", "set", "frozenset", "len", "sum", "any", "all", "min", "max", "Counter", "fsum"]
+    [
+        *("sorted", "set", "frozenset", "len", "sum", "any", "all", "min", "max", "Counter"),
+        *("fsum", "isin", "is_in", "startswith", "endswith", "isinstance", "issubclass"),
+        *("union", "intersection", "difference", "symmetric_difference", "isdisjoint"),
+        *("issubset", "issuperset", "intersection_update", "difference_update"),
+    ]
 )
 # Methods of collections that look for what they are given.
 _LOOKING = frozenset({"add", "discard", "remove", "get", "pop", "setdefault", "count", "index"})
@@ -46,10 +62,14 @@ class Varying:
         self.harmless: set[int] = set()
         self.risks: list[Risk] = []
         nodes = list(ast.walk(tree))
-        self._bound = _bindings(nodes)
+        bindings = Bindings(tree, nodes)
+        self._bound = bindings.values
+        self._sets = Sets(bindings)
+        self._taken: list[Taken] = []
         self._in_any_order: set[int] = set()
         for node in nodes:
             self._look(node)
+        self.orders = orders_of(tree, nodes, self._sets, self._taken)
 
     def _look(self, node: ast.AST) -> None:
         looked_up: Iterable[ast.expr | None] = ()
@@ -60,6 +80,7 @@ class Varying:
                 looked_up = (node.slice,)
             case ast.Set():
                 looked_up = node.elts
+                self._in_any_order.update(map(id, node.elts))
             case ast.SetComp():
                 looked_up = (node.elt,)
             case ast.Dict():
@@ -75,6 +96,14 @@ class Varying:
                 self._iterates(node, node.generators)
             case ast.Starred():
                 self._takes(node, [node.value])
+            case ast.FormattedValue():
+                self._takes(node, [node.value])
+            case ast.BinOp(left=ast.Constant(value=str()), op=ast.Mod(), right=right):
+                self._takes(node, right.elts if isinstance(right, ast.Tuple) else [right])
+            case ast.Raise() | ast.Assert():
+                # Nobody caches what an exception says.
+                self._in_any_order.update(map(id, ast.walk(node)))
+        self._sorted_in_place(node)
         self.harmless.update(id(node) for node in looked_up if _tells_apart(node))
 
     def _call(self, node: ast.Call) -> Iterable[ast.expr]:
@@ -110,7 +139,7 @@ class Varying:
             return first is not None and self._is_placed(first)
         if name in EXPANDED:
             return isinstance(first, ast.Constant) and not str(first.value).startswith("~")
-        return name == "hash" and isinstance(first, ast.Constant) and not _is_text(first)
+        return name == "hash" and isinstance(first, ast.Constant) and not is_text(first)
 
     # Paths that are absolute wherever the process runs.
 
@@ -144,72 +173,29 @@ class Varying:
 
     def _takes(self, node: ast.expr | ast.stmt, collections: Iterable[ast.expr]) -> None:
         """Note that `node` takes the items of collections in their order."""
-        if id(node) not in self._in_any_order and any(map(self._is_set, collections)):
-            self.risks.append(Risk(line=getattr(node, "lineno", 0), name="set", message=_ORDER))
+        if id(node) in self._in_any_order:
+            return
+        line = getattr(node, "lineno", 0)
+        known = [sources for each in collections if (sources := self._sets.of(each)) is not None]
+        if CERTAIN in known:
+            self.risks.append(Risk(line=line, name="set", message=ORDER))
+        for sources in known:
+            self._taken += (Taken(line, source) for source in sources)
 
-    def _is_set(self, node: ast.expr, seen: Set[str] = frozenset()) -> bool:
-        """Whether `node` gives a set for certain, and not one of plain numbers."""
-        match node:
-            case ast.Set(elts=items):
-                return not all(isinstance(i, ast.Constant) and not _is_text(i) for i in items)
-            case ast.SetComp():
-                return True
-            case ast.Call(func=ast.Name(id=name), args=args) if name in _SETS:
-                return bool(args) and not (
-                    isinstance(args[0], ast.Call) and called(args[0]) == "range"
-                )
-            case ast.Call(func=ast.Attribute(value=inside, attr=name)) if name in _SET_METHODS:
-                return self._is_set(inside, seen)
-            case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _SET_OPERATORS):
-                sides = (left, right)
-                return any(self._is_set(side, seen) for side in sides) or all(map(_keys, sides))
-            case ast.Name(id=name):
-                values = () if name in seen else self._bound.get(name, ())
-                inner = seen | {name}
-                return bool(values) and all(v and self._is_set(v, inner) for v in values)
-        return False
+    def _sorted_in_place(self, node: ast.AST) -> None:
+        """Of ``a = list(b)`` the order does not count if ``a.sort()`` comes at once."""
+        body = getattr(node, "body", ())
+        if not isinstance(body, list):
+            return
+        for statement, following in pairwise(body):
+            match statement, following:
+                case (
+                    ast.Assign(targets=[ast.Name(id=name)], value=value),
+                    ast.Expr(ast.Call(func=ast.Attribute(value=ast.Name(id=other), attr="sort"))),
+                ) if name == other:
+                    self._in_any_order.add(id(value))
 
 
 def _tells_apart(node: ast.expr | None) -> bool:
     """Whether `node` asks for an address or a hash, of which only equality may count."""
     return isinstance(node, ast.Call) and called(node) in ("id", "hash", "__hash__")
-
-
-def called(node: ast.Call) -> str:
-    """The last name of what is called."""
-    function = node.func
-    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-
-
-def _keys(node: ast.expr) -> bool:
-    """Whether `node` is ``d.keys()``, of which two make a set."""
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and (node.func.attr == "keys")
-    )
-
-
-def _is_text(node: ast.Constant) -> bool:
-    return isinstance(node.value, str | bytes)
-
-
-def _bindings(nodes: Iterable[ast.AST]) -> dict[str, list[ast.expr | None]]:
-    """What the names in some code are assigned; None for each that is bound in another way."""
-    nodes = list(nodes)
-    plain = dict(_assigned(nodes))
-    bound: dict[str, list[ast.expr | None]] = {}
-    for node in nodes:
-        if isinstance(node, ast.arg):
-            bound.setdefault(node.arg, []).append(None)
-        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            bound.setdefault(node.id, []).append(plain.get(id(node)))
-    return bound
-
-
-def _assigned(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, ast.expr]]:
-    for node in nodes:
-        if isinstance(node, ast.Assign):
-            yield from ((id(target), node.value) for target in node.targets)
-        elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and node.value is not None:
-            yield id(node.target), node.value

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from cascade_nb.fingerprint.cells import analyse_cell
+from cascade_nb.fingerprint.keys import Memo, cell_key, function_key
 from cascade_nb.fingerprint.native.readers import Role, role_of
 from cascade_nb.fingerprint.risks import UNSEEN_IN_QUERY
-from tests.fingerprint.scenarios import key_of
+from tests.fingerprint.scenarios import key_of, run
 
 ASKING = [
     "sys.getrecursionlimit()",
@@ -74,6 +76,13 @@ VARYING = [
     "str({'a', 'b'})",
     "[*frozenset(x)]",
     "tuple({}.keys() & x.keys())",
+    "f'{set(x)}'",
+    "'%s %s' % (x, set(x))",
+    "'{}'.format(set(x))",
+    "functools.reduce(max, set(x))",
+    "list(set().union(*x))",
+    "list({i: set(i) for i in x}[3])",
+    "[list(group) for group in [set(x), {3}]]",
 ]
 STEADY = [
     "hash(3)",
@@ -88,6 +97,11 @@ STEADY = [
     "set(x) & {1}",
     "list(x)",
     "{i.resolve() for i in x}",
+    "f'{len(set(x))}'",
+    "x.isin(list(set(x)))",
+    "set().union(*set(x))",
+    "{*set(x)}",
+    "list(set())",
 ]
 
 
@@ -165,3 +179,99 @@ def f(x):
     assert key_of(source).risks == ()
     moved = source.replace("return", "here = x; return")
     assert [risk.line for risk in key_of(moved).risks] == [5]
+
+
+ORDER = "uses the order of a set, which is another in each process; sort it"
+# Bodies of f(x), and what x is: the line of the order is the last.
+TAKEN = [
+    ("s = set()\n    for i in x: s.add(i)\n    return list(s)", "[1]"),
+    ("s = set()\n    s |= {*x}\n    s.update(x)\n    return [i for i in s]", "[1]"),
+    ("d = defaultdict(set)\n    d[1].add(x)\n    return list(d[1])", "1"),
+    ("d = defaultdict(set)\n    return [list(v) for k, v in d.items()]", "1"),
+    ("return [','.join(v) for v in {k: set(k) for k in x}.values()]", "['ab']"),
+    ("return ','.join(x)", "{'a', 'b'}"),
+    ("y = x | {1}\n    return list(y)", "{'a', 'b'}"),
+    ("return x.pop()", "{'a', 'b'}"),
+    ("return f'{x}'", "{'a', 'b'}"),
+    ("return list(x['k'])", "{'k': {'a', 'b'}}"),
+    ("return [list(s) for s in x]", "[{'a', 'b'}]"),
+    ("return list(x)", "frozenset([('a', 1), ('b', 2)])"),
+    ("return [w for w in W]", "1"),
+    ("return list(CONFIG.words)", "1"),
+    ("return list(Model(x).tags)", "'ab'"),
+    ("return list(letters(x))", "'ab'"),
+    ("s = letters(x)\n    return list(s)", "'ab'"),
+    ("return list(inner_words())", "'ab'"),
+]
+UNTAKEN = [
+    ("return list(x)", "['a', 'b']"),
+    ("return list(x)", "{1, 2, 3.5, (4, 5)}"),
+    ("return list(x)", "{'a'}"),
+    ("x = sorted(x)\n    return list(x)", "{'a', 'b'}"),
+    ("return sorted(x), len(x), max(x), 'a' in x, x | W, {i for i in x}", "{'a', 'b'}"),
+    ("return list(x)", "{'k': {'a', 'b'}}"),
+    ("return [str(k) for k in x]", "{'k': {'a', 'b'}}"),
+    ("if x - W: raise ValueError(f'unknown: {x - W}')", "{'a', 'b'}"),
+    ("u = list(x)\n    u.sort()\n    return u", "{'a', 'b'}"),
+    ("u = [i for i in set(x)]\n    u.sort()\n    return u", "['a', 'b']"),
+    ("return list(numbers())", "1"),
+    ("s = set()\n    return s or list(x)", "['a']"),
+    ("return list(plain(x))", "'ab'"),
+]
+AROUND = """
+from collections import defaultdict
+from types import SimpleNamespace
+W = {"a", "b"}
+NUMBERS = {1, 2}
+CONFIG = SimpleNamespace(words={"a", "b"})
+class Model:
+    def __init__(self, tags): self.tags = set(tags)
+def letters(x): return {i for i in x}
+def plain(x):
+    if x: return x
+    return set(x)
+def numbers(): return list(NUMBERS)
+def inner_words():
+    inner = set(W)
+    return inner
+def f(x):
+    """
+
+
+@pytest.mark.parametrize(("body", "x"), TAKEN)
+def test_the_order_of_a_set_is_a_risk(body: str, x: str) -> None:
+    (risk,) = key_of(AROUND + body, f"{{'x': {x}}}").risks
+    assert risk.message == ORDER
+    assert risk.line == len((AROUND + body).splitlines())
+
+
+@pytest.mark.parametrize(("body", "x"), UNTAKEN)
+def test_what_takes_no_order_of_texts_is_none(body: str, x: str) -> None:
+    assert key_of(AROUND + body, f"{{'x': {x}}}").risks == ()
+
+
+def test_the_order_of_a_set_that_an_instance_holds_is_a_risk() -> None:
+    source = """
+class Model:
+    def __init__(self, tags): self.tags = tags
+    def all(self): return [tag for tag in self.tags]
+def f(x): return x.all()
+"""
+    assert [risk.line for risk in key_of(source, "{'x': Model({'a', 'b'})}").risks] == [4]
+    assert key_of(source, "{'x': Model(['a', 'b'])}").risks == ()
+
+
+def test_a_set_is_asked_for_at_each_key() -> None:
+    namespace, memo = run("W = ['a', 'b']\ndef f(x): return [*W, *x]"), Memo()
+    function = namespace["f"]
+    assert function_key(function, {"x": ["a"]}, memo=memo).risks == ()
+    assert len(function_key(function, {"x": {"a", "b"}}, memo=memo).risks) == 1
+    namespace["W"] = {"a", "b"}
+    assert len(function_key(function, {"x": ["a"]}, memo=memo).risks) == 1
+
+
+def test_the_order_of_a_set_is_a_risk_in_a_cell() -> None:
+    cell = analyse_cell("out = list(W)\nhere = {1, 2}\nother = list(here)")
+    (risk,) = cell_key(cell, {"W": {"a", "b"}}).risks
+    assert (risk.line, risk.message) == (1, ORDER)
+    assert cell_key(cell, {"W": {1, 2}}).risks == ()
