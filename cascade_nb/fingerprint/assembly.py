@@ -98,7 +98,7 @@ class Findings(Exposure):
     packages: set[str] = field(default_factory=set)
     looks: Looks = field(default_factory=Looks)
     pieces: list[Piece] = field(default_factory=list)
-    _ordering: Ordering | None = None
+    _ordering: tuple[list[Piece], Ordering] | None = None
     _names: str = ""
 
     def names(self) -> str:
@@ -106,11 +106,11 @@ class Findings(Exposure):
         self._names = self._names or digest(b"list", *map(text, self.bindings))
         return self._names
 
-    def ordering(self) -> Ordering:
-        """The sets whose order is taken, to be asked for when there will be no more code."""
-        if self._ordering is None:
-            self._ordering = Ordering(self.pieces, self.bindings)
-        return self._ordering
+    def ordering(self, further: list[Piece]) -> Ordering:
+        """The sets whose order is taken by all code and `further`, when there will be no more."""
+        if self._ordering is None or self._ordering[0] != further:
+            self._ordering = further, Ordering([*self.pieces, *further], self.bindings)
+        return self._ordering[1]
 
 
 class Assembly:
@@ -359,9 +359,7 @@ class Assembly:
     def _ordering(self) -> Ordering:
         """The sets whose order code takes, that in values included."""
         definitions = [each for walked in self._walked for each in walked.definitions]
-        pieces = [piece for each in definitions for piece in _piece_of("", each)]
-        found = self.found
-        return Ordering([*found.pieces, *pieces], found.bindings) if pieces else found.ordering()
+        return self.found.ordering([piece for each in definitions for piece in _piece_of("", each)])
 
     def _exposed(self) -> Exposure:
         """The exposure of all code, that in values included."""
