@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint import magics
-from cascade_nb.fingerprint.code import Root, asks_about_code, group, identifiers
+from cascade_nb.fingerprint.code import Root, asks_about_code, enumerates, group, identifiers
 from cascade_nb.fingerprint.magics import Magic
 from cascade_nb.fingerprint.names import Reader
 from cascade_nb.fingerprint.normal import NormalForm, digest, is_constant
@@ -64,6 +64,7 @@ class CellCode:
     attributes: frozenset[str] = field(repr=False)
     reads_documents: bool = field(repr=False)
     orders: Orders = field(repr=False)
+    enumerates: bool = field(repr=False)
 
 
 def analyse_cell(source: str, shadowed: Container[str] = ()) -> CellCode:
@@ -114,6 +115,7 @@ def _analysed(source: str, tree: ast.Module, shadowed: Container[str]) -> CellCo
         attributes=frozenset(reader.attributes),
         reads_documents=docstrings or annotations,
         orders=reader.orders,
+        enumerates=enumerates(tree),
     )
 
 

@@ -17,8 +17,9 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
+from cascade_nb.fingerprint.code import NAMESPACE_READERS
 from cascade_nb.fingerprint.normal import constant, digest, text
-from cascade_nb.fingerprint.origin import Owner, owner_of_file
+from cascade_nb.fingerprint.origin import Owner, owner_of_file, owner_of_module
 
 _PYTHONS_OWN = frozenset(
     [
@@ -126,6 +127,22 @@ def members(cls: Any) -> Iterator[tuple[str, Any]]:
     annotations = own.get("__annotations__")
     if annotations:
         yield "__annotations__", {k: plain_annotation(v) for k, v in annotations.items()}
+
+
+def enum_members(cls: Any) -> frozenset[str]:
+    """The names of an enum's members, whose order is part of its own digest."""
+    return frozenset(cls.__members__) if isinstance(cls, enum.EnumMeta) else frozenset()
+
+
+def is_enumerated(metaclass: type) -> bool:
+    """Whether a metaclass of the user's may go over the members of its classes in their order."""
+    return any(
+        not NAMESPACE_READERS.isdisjoint(member.__code__.co_names)
+        for base in metaclass.__mro__
+        if owner_of_module(base.__module__) is Owner.USER
+        for member in vars(base).values()
+        if isinstance(member, types.FunctionType)
+    )
 
 
 def _registered(cls: Any) -> tuple[type, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import dis
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import CodeType
 
@@ -37,6 +37,8 @@ _ANNOTATION_READERS = frozenset(
         "getsourcelines",
     ]
 )
+# Whoever names one of these may see the order of a class's or module's members.
+NAMESPACE_READERS = frozenset({"vars", "__dict__"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class CodeFacts:
     risks: tuple[Risk, ...]
     reads_documents: bool
     orders: Orders
+    enumerates: bool
 
 
 # By id, and holding the object: comparing code objects, as a dict of them does, is slow.
@@ -111,6 +114,7 @@ def _of_source(code: CodeType, piece: Piece) -> CodeFacts:
         risks=tuple(reader.risks),
         reads_documents=docstrings or annotations,
         orders=reader.orders,
+        enumerates=enumerates(node),
     )
 
 
@@ -124,6 +128,7 @@ def _facts_from(
     attributes: frozenset[str],
     risks: tuple[Risk, ...] = (),
     reads_documents: bool,
+    enumerates: bool,
     orders: Orders | None = None,
 ) -> CodeFacts:
     by_root, imported = group(uses)
@@ -139,6 +144,7 @@ def _facts_from(
         risks=risks,
         reads_documents=reads_documents,
         orders=Orders() if orders is None else orders,
+        enumerates=enumerates,
     )
 
 
@@ -161,6 +167,48 @@ def _order(use: Use) -> tuple[str, tuple[str, ...], int, int]:
 def asks_about_code(words: set[str]) -> tuple[bool, bool]:
     """Whether code of such words may read docstrings, and whether it may read annotations."""
     return not words.isdisjoint(_DOCSTRING_READERS), not words.isdisjoint(_ANNOTATION_READERS)
+
+
+def enumerates(tree: ast.AST) -> bool:
+    """Whether code may go over the members of a class or module in their order.
+
+    `dir` and ``inspect.getmembers`` sort. An instance's attributes, as ``vars(self)``, have no
+    order, and to look one name up takes none.
+    """
+    left_out = {id(namespace) for node in ast.walk(tree) for namespace in _unordered(node)}
+    return any(
+        id(node) not in left_out
+        and (
+            (isinstance(node, ast.Name) and node.id in NAMESPACE_READERS)
+            or (isinstance(node, ast.Attribute) and node.attr in NAMESPACE_READERS)
+            or (isinstance(node, ast.Constant) and node.value == "__dict__")
+            or (isinstance(node, ast.alias) and node.name in NAMESPACE_READERS)
+        )
+        for node in ast.walk(tree)
+    )
+
+
+def _unordered(node: ast.AST) -> Iterator[ast.expr]:
+    """The namespaces at `node` of which it does not matter in what order they are."""
+    owner: ast.expr | None = None
+    if isinstance(node, ast.Subscript):
+        yield from _namespace(node.value)
+    elif isinstance(node, ast.Attribute):
+        if node.attr in ("get", "pop", "setdefault", "update"):
+            yield from _namespace(node.value)
+        owner = node.value
+    elif isinstance(node, ast.Call) and node.args:
+        owner = node.args[0]
+    if isinstance(owner, ast.Name) and owner.id == "self" and isinstance(node, ast.expr):
+        yield from _namespace(node)
+
+
+def _namespace(node: ast.expr) -> Iterator[ast.expr]:
+    """What says so, where `node` is ``vars(x)`` or ``x.__dict__``."""
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "vars":
+        yield node.func
+    elif isinstance(node, ast.Attribute) and node.attr == "__dict__":
+        yield node
 
 
 def identifiers(node: ast.AST) -> set[str]:
@@ -190,6 +238,7 @@ def _of_bytecode(code: CodeType) -> CodeFacts:
         environment=_environment_of(code),
         attributes=frozenset(_names_in(code) | _texts_in(code)),
         reads_documents=not words.isdisjoint(_DOCSTRING_READERS | _ANNOTATION_READERS),
+        enumerates=not words.isdisjoint(NAMESPACE_READERS),
     )
 
 

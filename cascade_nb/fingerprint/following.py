@@ -7,7 +7,7 @@ call, but where all that was looked at is known to stand.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -58,6 +58,7 @@ class Found(Meanings):
         super().__init__(looks)
         self._reading = reading_now()
         self._documented = self._reading is not None and self._reading.documents
+        self._ordered = self._reading is not None and self._reading.ordered
 
     def kept(self) -> list[Reached]:
         """What was found, less what is to be ignored."""
@@ -96,6 +97,8 @@ class Found(Meanings):
             self._documents(function, facts.name)
         elif facts.reads_documents and self._reading is not None:
             self._reading.asked = True
+        if facts.enumerates and self._reading is not None and not self._ordered:
+            self._reading.asked_for_order = True
 
     def attributes(self, names: frozenset[str]) -> None:
         """What the user has put on installed classes under names of attributes."""
@@ -162,6 +165,13 @@ class Found(Meanings):
         self.looks.whole = False
         self.items.append(Reached(f"attribute {name}.__doc__", "attribute", classes.documents(obj)))
 
+    def _order(self, shown: str, space: Mapping[str, Any], counted: Set[str]) -> None:
+        """The order of names in a namespace, where something may go over them."""
+        self.looks.whole = False
+        order = tuple(name for name in space if name in counted)
+        if len(order) > 1:
+            self.items.append(Reached(f"attribute {shown}.__dict__", "attribute", order))
+
     def _registry(self, function: Any) -> None:
         """The implementations behind ``functools.singledispatch``."""
         registry: Mapping[type, Any] = function.registry
@@ -195,6 +205,8 @@ class Found(Meanings):
             self.thing(f"{shown}.{name}", value, "attribute", place, Use(name), look)
         for name in own.keys() - counted:
             self.look_up(own, name)
+        if self._ordered or classes.is_enumerated(type(cls)):
+            self._order(shown, own, counted - classes.enum_members(cls))
 
     def module(self, module: ModuleType) -> None:
         """All that a module of the user's holds: something uses it under computed names."""
@@ -202,6 +214,8 @@ class Found(Meanings):
             self._documents(module, module.__name__)
         space = vars(module)
         self.looks.size(space)
+        if self._ordered:
+            self._order(module.__name__, space, space.keys() - _MODULES_OWN)
         for name, value in sorted(space.items()):
             if name in _MODULES_OWN:
                 continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +103,7 @@ class Memo:
                     assembly.value(label, value)
             except LookupError:
                 return None
-        if state.asked or assembly.packages != known.packages:
+        if state.asked or state.asked_for_order or assembly.packages != known.packages:
             return None
         names = frozenset().union(*state.attributes)
         if assembly.packages and patches.find(assembly.packages, names):
@@ -115,7 +115,7 @@ class Memo:
     ) -> None:
         """Remember what a walk has come to, where all that it depends on was noted."""
         self._known = None
-        if assembly.found.looks.whole and not state.documents:
+        if assembly.found.looks.whole and not (state.documents or state.ordered):
             self._known = _Known(
                 function=function,
                 ignore=ignore,
@@ -232,37 +232,48 @@ def cell_key(
         for label, value in (extra or {}).items():
             assembly.value(label, value)
 
-    documents = code.reads_documents
-    assembly, _ = _assembled(take_in, ignore, budget, documents=documents, thorough=True)
+    how = _How(documents=code.reads_documents, ordered=code.enumerates, thorough=True)
+    assembly, _ = _assembled(take_in, ignore, budget, how)
     return _key_of(assembly, version, reads)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """How a walk is made: what counts of all that it meets, and where patches are looked for."""
+
+    documents: bool = False
+    ordered: bool = False
+    thorough: bool = False
 
 
 def _assembled(
     take_in: Callable[[Assembly], None],
     ignore: frozenset[str],
     budget: int | None,
-    *,
-    documents: bool = False,
-    thorough: bool = False,
+    how: _How = _How(),
 ) -> tuple[Assembly, reading]:
     """What `take_in` begins with and all that follows from it, and how it was read.
 
-    Where any code in it asks about docstrings or annotations, all of them count. What the user has
+    Where any code in it asks about docstrings or annotations, all of them count; so does the order
+    of the members of classes and modules where any may go over such. What the user has
     put on installed classes is looked for where such may be met.
     """
     assembly = Assembly(budget, ignored=ignore)
-    with reading(ignore=ignore, documents=documents) as state:
+    with reading(ignore=ignore, documents=how.documents, ordered=how.ordered) as state:
         assembly.attributes = state.attributes
         take_in(assembly)
         assembly.follow()
         patched = bool(assembly.packages)
-        while patched and not state.asked:
+        while patched and not state.asked and not state.asked_for_order:
             names = frozenset().union(*state.attributes)
-            if patches.find(assembly.packages, names, thorough=thorough):
-                return _assembled(take_in, ignore, budget, documents=documents, thorough=thorough)
+            if patches.find(assembly.packages, names, thorough=how.thorough):
+                return _assembled(take_in, ignore, budget, how)
             patched = assembly.take_patches()
-    if state.asked:
-        return _assembled(take_in, ignore, budget, documents=True, thorough=thorough)
+    if state.asked or state.asked_for_order:
+        documents = how.documents or state.asked
+        ordered = how.ordered or state.asked_for_order
+        how = replace(how, documents=documents, ordered=ordered)
+        return _assembled(take_in, ignore, budget, how)
     return assembly, state
 
 

@@ -41,15 +41,27 @@ class reading:  # noqa: N801 - a context manager, and quicker than one made of a
 
     Nothing is reached by the names in `ignore`, nor by dotted names that begin with one of them.
     Docstrings and annotations count where `documents`; else `asked` tells whether code was met
-    that asks about them. `attributes` are the names of those that the code met so far uses.
+    that asks about them. So it is with the order of the members of classes and modules, `ordered`
+    and `asked_for_order`. `attributes` are the names of those that the code met so far uses.
     """
 
-    __slots__ = ("_token", "asked", "attributes", "documents", "ignore")
+    __slots__ = (
+        *("_token", "asked", "asked_for_order", "attributes"),
+        *("documents", "ignore", "ordered"),
+    )
 
-    def __init__(self, *, ignore: frozenset[str] = frozenset(), documents: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        ignore: frozenset[str] = frozenset(),
+        documents: bool = False,
+        ordered: bool = False,
+    ) -> None:
         self.ignore = ignore
         self.documents = documents
+        self.ordered = ordered
         self.asked = False
+        self.asked_for_order = False
         self.attributes: list[frozenset[str]] = []
 
     def __enter__(self) -> reading:

@@ -72,6 +72,12 @@ def clean(x):
 def f(x):
     return clean(x)
 """
+STEPS = """
+class Q:
+    def a(self): pass
+    def b(self): pass
+"""
+SWAPPED = [("def a(", "def c("), ("def b(", "def a("), ("def c(", "def b(")]
 FACTORY = """
 def make(n):
     def inner(x):
@@ -209,6 +215,10 @@ DIFFERENT = [
 ]  # fmt: skip
 
 SAME = [
+    scenario("order of members, not seen", STEPS + "def f(x): return Q().a(x), Q.b", *SWAPPED),
+    scenario("order of members, sorted", STEPS + "def f(x): return dir(Q)", *SWAPPED),
+    scenario("order of members, an instance's namespace", STEPS.replace("pass", "return vars(self)") + "def f(x): return Q().a(), Q().__dict__.get(x), vars(Q)['b']", *SWAPPED),
+    scenario("order of members, metaclass that does not look", "class M(type):\n    def __call__(cls): return 1\n" + STEPS.replace("Q:", "Q(metaclass=M):") + "def f(x): return Q()", *SWAPPED),
     scenario("comment", PLAIN, ("# a comment", "# another one")),
     scenario("docstring of a helper", PLAIN, ("Clean it.", "Cleans.")),
     scenario("new docstring", "def f(x):\n    return 1", ("    return", "    'doc'\n    return")),
@@ -265,6 +275,10 @@ MODULES = [
     scenario("list in a module", "import p.data as d\ndef f(x): return d.L", ("[1]", "[1, 2]"), files=P),
     scenario("patched module attribute", "import m\ndef f(x): return m.K", ("def f", "m.K = 9\ndef f"), files=M),
     scenario("patched module function", "import m\ndef f(x): return m.g(x)", ("def f", "m.g = lambda x: 0\ndef f"), files=M),
+    scenario("order of members, gone over", STEPS + "def f(x): return [k for k in vars(Q)]", *SWAPPED),
+    scenario("order of members, of any class", STEPS + "def g(c): return list(c.__dict__)\ndef f(x): return g(Q)", *SWAPPED),
+    scenario("order of members, metaclass", "class M(type):\n    def __iter__(self): return iter(vars(self).values())\n" + STEPS.replace("Q:", "Q(metaclass=M):") + "def f(x): return list(Q)", *SWAPPED),
+    scenario("order of a module's members", "import m\ndef f(x): return list(vars(m))", ("K = 1\nL = 2", "L = 2\nK = 1"), files={"m.py": "K = 1\nL = 2\n"}),
     scenario("module as a value", "import m\ndef f(x): return vars(m)[x]", ("K = 1", "K = 2"), files=M),
     scenario("module under a local name", "import m\ndef f(x):\n    q = m\n    return q.K", ("K = 1", "K = 2"), files=M),
     scenario("computed getattr of a module", "import m\ndef f(x): return getattr(m, x)", ("K = 1", "K = 2"), files=M),
