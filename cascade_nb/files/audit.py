@@ -115,6 +115,29 @@ def is_data(path: str | None) -> bool:
     return True
 
 
+def is_users() -> bool:
+    """Whether it is code of the user's itself that called what is heard of now."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not _hook.__code__:
+        frame = frame.f_back
+    caller = frame.f_back if frame is not None else None
+    return caller is None or not caller.f_code.co_filename.startswith(library_prefixes())
+
+
+def open_folders() -> list[str]:
+    """The folders that descriptors of this process stand for.
+
+    Raises:
+        OSError: the system does not tell.
+    """
+    folders = set()
+    for name in os.listdir("/proc/self/fd"):
+        path = folder_of_descriptor(int(name))
+        if path is not None and os.path.isdir(path):
+            folders.add(path)
+    return sorted(folders - {os.path.realpath("/proc/self/fd")})
+
+
 def folder_of_descriptor(descriptor: int) -> str | None:
     """The folder that an open descriptor stands for, where the system tells."""
     try:

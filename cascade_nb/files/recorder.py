@@ -140,9 +140,11 @@ def _hear(event: str, args: tuple[Any, ...]) -> None:
             trace.failure = "a file that it uses could not be looked at"
 
 
-def _on_open(traces: Sequence[Trace], name: Any, _: str | None, flags: int) -> None:
+def _on_open(traces: Sequence[Trace], name: Any, mode: str | None, flags: int) -> None:
     if isinstance(name, int):
         return  # a descriptor: the file was opened before
+    if mode is None and not os.path.isabs(name) and audit.is_users():
+        _on_open_in_folder(traces, name, flags)
     path = absolute(name, working_folder())
     writing = bool(flags & (os.O_WRONLY | os.O_RDWR))
     if flags & os.O_CREAT and flags & os.O_EXCL:
@@ -153,6 +155,19 @@ def _on_open(traces: Sequence[Trace], name: Any, _: str | None, flags: int) -> N
             _replaced(traces, path)
     else:
         _opened(traces, path, reading=not flags & os.O_WRONLY, writing=writing)
+
+
+def _on_open_in_folder(traces: Sequence[Trace], name: Any, flags: int) -> None:
+    """What `os.open` opens may lie in a folder that is given as a descriptor, unsaid by the event.
+
+    So all of that name count that lie in one of the folders that are open.
+    """
+    if flags & os.O_WRONLY:
+        return
+    for folder in audit.open_folders():
+        path = absolute(name, folder)
+        if os.path.exists(path):
+            _opened(traces, path, reading=True, writing=False)
 
 
 def _opened(traces: Sequence[Trace], path: str, *, reading: bool, writing: bool) -> None:

@@ -37,6 +37,7 @@ _PROCESS = "runs another program"
 _INPUT = "asks the user"
 _ENVIRONMENT = "environment variables are read under computed names"
 _IMPORTS = "asks what is imported, and from where"
+_INSTALLED = "asks which modules there are to import"
 _PLACE = "depends on the working folder"
 _MACHINE = "asks which machine or process it runs in"
 _STATE = "asks for a setting of the process"
@@ -148,6 +149,18 @@ _EXACT = {
         ],
         _STATE,
     ),
+    **dict.fromkeys(
+        [
+            *("importlib.util.find_spec", "importlib.machinery.PathFinder.find_spec"),
+            *("pkgutil.iter_modules", "pkgutil.walk_packages", "pkgutil.find_loader"),
+            *("importlib.metadata.version", "importlib.metadata.metadata"),
+            *("importlib.metadata.distribution", "importlib.metadata.distributions"),
+            *("importlib.metadata.entry_points", "importlib.metadata.packages_distributions"),
+        ],
+        _INSTALLED,
+    ),
+    "urllib.request.getproxies": _ENVIRONMENT,
+    "urllib.request.getproxies_environment": _ENVIRONMENT,
     "os.stat": _TIMES,
     "os.lstat": _TIMES,
     "pathlib.Path.stat": _TIMES,

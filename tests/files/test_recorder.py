@@ -16,6 +16,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,24 @@ def test_the_working_folder_and_absent_folders_are_folders_too() -> None:
             os.listdir("absent")
 
     assert reads_of(run) == Reads(folders={".": names_digest("."), "absent": None})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/fd")
+def test_a_file_opened_in_the_folder_of_a_descriptor() -> None:
+    descriptor = os.open("images", os.O_RDONLY)
+
+    def read() -> None:
+        os.close(os.open("x.txt", os.O_RDONLY, dir_fd=descriptor))
+
+    try:
+        Path("images/x.txt").write_text("1")
+        assert reads_of(read).files["images/x.txt"]
+        with open("images/y.txt", "w") as file:
+            file.write("1")
+        opener = partial(os.open, dir_fd=descriptor)
+        assert reads_of(lambda: open("y.txt", opener=opener).close()).files["images/y.txt"]
+    finally:
+        os.close(descriptor)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/fd")
