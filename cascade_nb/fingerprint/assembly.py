@@ -322,12 +322,18 @@ class Assembly:
         for generator, draws in found.draws.items():
             if generator not in found.seeded:
                 risks += draws
-        named = {(risk.line, risk.message) for risk in risks if not risk.package}
-        for risk in risks:
-            # One of a package is left out where the same is known under another name.
-            known = (risk.line, risk.message) in named
-            if not risk.package or (risk.package in self.packages and not known):
+        # One of a package comes last: it is left out where the same is known under another name.
+        said: set[tuple[int, str]] = set()
+        for risk in sorted(risks, key=lambda risk: bool(risk.package)):
+            if (risk.line, risk.message) not in said and self._concerns(risk):
+                said.add((risk.line, risk.message))
                 yield risk
+
+    def _concerns(self, risk: Risk) -> bool:
+        """Whether the package is met that a risk is of, and not seeded where it is of drawing."""
+        package = risk.package
+        seeded = risk.message == risks.DRAW and package in self._exposed().seeded
+        return not package or (package in self.packages and not seeded)
 
     def generators(self) -> frozenset[str]:
         """The global random generators that are seeded, or that are drawn from, which is a risk."""

@@ -28,6 +28,7 @@ from cascade_nb.fingerprint.scopes import (
     function_scope,
     imported_module,
     imported_name,
+    literals_in,
 )
 from cascade_nb.fingerprint.varying import Varying
 
@@ -244,11 +245,13 @@ class Reader(FlowVisitor):
         """
         second = _text_of(node.args[1]) if len(node.args) > 1 else None
         if name in ("getattr", "hasattr") and len(node.args) > 1:
-            if second is None:
+            texts = self._texts_of(node.args[1])
+            if not texts:
                 self.risk(node, name, "an attribute is looked up under a computed name")
                 return False
-            chain = ast.Attribute(value=node.args[0], attr=second, ctx=ast.Load())
-            self.visit(ast.copy_location(chain, node))
+            for attribute in texts:
+                chain = ast.Attribute(value=node.args[0], attr=attribute, ctx=ast.Load())
+                self.visit(ast.copy_location(chain, node))
             self.loaded(name, (), node.lineno)
             for argument in node.args[2:]:
                 self.visit(argument)
@@ -266,6 +269,14 @@ class Reader(FlowVisitor):
         elif name == "__import__":
             self._computed_import(node, first)
         return False
+
+    def _texts_of(self, node: ast.expr) -> Sequence[str]:
+        """The texts that `node` may be, where all are literal."""
+        if isinstance(node, ast.Name):
+            home = self.home(node.id)
+            return () if home is None else home.literals.get(node.id, ())
+        text = _text_of(node)
+        return () if text is None else (text,)
 
     def _computed_import(self, node: ast.Call, first: ast.expr | None) -> None:
         text = None if first is None else _text_of(first)
@@ -362,7 +373,9 @@ class Reader(FlowVisitor):
         targets = Bindings(g.target for g in node.generators).names
         around = self._binding()
         before = set(around.bound)
-        with self.scope(Scope(flows=False, bound=targets, is_comprehension=True)):
+        literals = literals_in(node.generators)
+        scope = Scope(flows=False, bound=targets, is_comprehension=True, literals=literals)
+        with self.scope(scope):
             for index, generator in enumerate(node.generators):
                 if index:
                     self.visit(generator.iter)

@@ -30,9 +30,10 @@ class Risk:
 
 UNSEEN = "{name} reads a file under a computed path, unseen; name it in reads=[...]"
 UNSEEN_IN_QUERY = "runs SQL, which may read files unseen; name them in reads=[...]"
-_CLOCK = "reads the clock"
-_DRAW = "draws random numbers without a seed"
+CLOCK = "reads the clock"
+DRAW = "draws random numbers without a seed"
 NETWORK = "may read from the network"
+ARGUMENTS = "reads the command line"
 _PROCESS = "runs another program"
 _INPUT = "asks the user"
 _ENVIRONMENT = "environment variables are read under computed names"
@@ -48,38 +49,38 @@ ORDER = "uses the order of a set, which is another in each process; sort it"
 _TIMES = "asks for size or times of a file, and only its content counts"
 
 _EXACT = {
-    "time.time": _CLOCK,
-    "time.time_ns": _CLOCK,
-    "time.localtime": _CLOCK,
-    "time.gmtime": _CLOCK,
-    "time.ctime": _CLOCK,
-    "time.strftime": _CLOCK,
-    "time.monotonic": _CLOCK,
-    "time.perf_counter": _CLOCK,
-    "time.monotonic_ns": _CLOCK,
-    "time.perf_counter_ns": _CLOCK,
-    "time.process_time": _CLOCK,
-    "time.process_time_ns": _CLOCK,
-    "time.thread_time": _CLOCK,
-    "time.thread_time_ns": _CLOCK,
-    "time.clock_gettime": _CLOCK,
-    "time.clock_gettime_ns": _CLOCK,
-    "time.asctime": _CLOCK,
-    "email.utils.formatdate": _CLOCK,
-    "email.utils.localtime": _CLOCK,
-    "email.utils.make_msgid": _CLOCK,
-    "datetime.datetime.now": _CLOCK,
-    "datetime.datetime.utcnow": _CLOCK,
-    "datetime.datetime.today": _CLOCK,
-    "datetime.date.today": _CLOCK,
-    "pandas.Timestamp.now": _CLOCK,
-    "pandas.Timestamp.today": _CLOCK,
-    "pandas.Timestamp.utcnow": _CLOCK,
-    "uuid.uuid1": _DRAW,
-    "uuid.uuid4": _DRAW,
-    "os.urandom": _DRAW,
-    "os.getrandom": _DRAW,
-    "random.SystemRandom": _DRAW,
+    "time.time": CLOCK,
+    "time.time_ns": CLOCK,
+    "time.localtime": CLOCK,
+    "time.gmtime": CLOCK,
+    "time.ctime": CLOCK,
+    "time.strftime": CLOCK,
+    "time.monotonic": CLOCK,
+    "time.perf_counter": CLOCK,
+    "time.monotonic_ns": CLOCK,
+    "time.perf_counter_ns": CLOCK,
+    "time.process_time": CLOCK,
+    "time.process_time_ns": CLOCK,
+    "time.thread_time": CLOCK,
+    "time.thread_time_ns": CLOCK,
+    "time.clock_gettime": CLOCK,
+    "time.clock_gettime_ns": CLOCK,
+    "time.asctime": CLOCK,
+    "email.utils.formatdate": CLOCK,
+    "email.utils.localtime": CLOCK,
+    "email.utils.make_msgid": CLOCK,
+    "datetime.datetime.now": CLOCK,
+    "datetime.datetime.utcnow": CLOCK,
+    "datetime.datetime.today": CLOCK,
+    "datetime.date.today": CLOCK,
+    "pandas.Timestamp.now": CLOCK,
+    "pandas.Timestamp.today": CLOCK,
+    "pandas.Timestamp.utcnow": CLOCK,
+    "uuid.uuid1": DRAW,
+    "uuid.uuid4": DRAW,
+    "os.urandom": DRAW,
+    "os.getrandom": DRAW,
+    "random.SystemRandom": DRAW,
     "os.system": _PROCESS,
     "os.popen": _PROCESS,
     "urllib.request.urlopen": NETWORK,
@@ -95,7 +96,7 @@ _EXACT = {
     "builtins.input": _INPUT,
     "builtins.id": _ADDRESS,
     "builtins.hash": _HASH,
-    "sys.argv": "reads the command line",
+    "sys.argv": ARGUMENTS,
     "sys.path": _IMPORTS,
     "sys.modules": _IMPORTS,
     "sys.modules.get": _IMPORTS,
@@ -192,7 +193,7 @@ EXPANDED = frozenset({"expanduser"})
 # Structures and streams whose attributes are asked for.
 _WITH_ATTRIBUTES = {"sys.flags": _STATE, "sys.stdin": _INPUT}
 _MODULES = {
-    "secrets": _DRAW,
+    "secrets": DRAW,
     "requests": NETWORK,
     "httpx": NETWORK,
     "urllib3": NETWORK,
@@ -257,9 +258,9 @@ def of_name(name: str, *, call: CallForm) -> str | None:
     generator = generator_of(name)
     if generator is not None:
         attribute = name.removeprefix(f"{generator}.")
-        return None if attribute in _STATELESS_RANDOM or "." in attribute else _DRAW
+        return None if attribute in _STATELESS_RANDOM or "." in attribute else DRAW
     if name in _FRESH_GENERATORS:
-        return _DRAW if call is CallForm.BARE else None
+        return DRAW if call is CallForm.BARE else None
     top, _, attribute = name.partition(".")
     message = _MODULES.get(top)
     return None if message is None or not attribute or _QUIET.search(attribute) else message
@@ -275,6 +276,8 @@ def generator_of(name: str) -> str | None:
 def seeded_by(name: str) -> Collection[str]:
     """The global generators that the thing that counts by `name` seeds."""
     top, _, attribute = name.partition(".")
+    if top == "polars":
+        return [top] if attribute.endswith("set_random_seed") else ()
     if attribute.rpartition(".")[2] in _SEED_ALL and top not in _SEED_OWN:
         return SEEDS.values()
     return [SEEDS[name]] if name in SEEDS else ()

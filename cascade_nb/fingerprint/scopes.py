@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ast
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TypeAlias
@@ -52,7 +52,8 @@ class Scope:
     """A region of code with names of its own.
 
     Of a function all local names are known beforehand; a class body or a cell has those that are
-    `bound` for certain at the point reached, and those `touched` by then, perhaps.
+    `bound` for certain at the point reached, and those `touched` by then, perhaps. `literals` are
+    all the texts that a name of a comprehension stands for.
     """
 
     flows: bool
@@ -60,6 +61,7 @@ class Scope:
     touched: set[str] = field(default_factory=set)
     declared_global: set[str] = field(default_factory=set)
     modules: dict[str, Use] = field(default_factory=dict)
+    literals: dict[str, tuple[str, ...]] = field(default_factory=dict)
     is_class: bool = False
     is_comprehension: bool = False
 
@@ -202,3 +204,18 @@ def arguments_of(node: Function) -> set[str]:
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
     every += [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
     return {argument.arg for argument in every}
+
+
+def literals_in(generators: Sequence[ast.comprehension]) -> dict[str, tuple[str, ...]]:
+    """The texts that names stand for in ``for name in ("a", "b")``."""
+    found: dict[str, tuple[str, ...]] = {}
+    bound = [n.id for g in generators for n in ast.walk(g.target) if isinstance(n, ast.Name)]
+    for generator in generators:
+        match generator:
+            case ast.comprehension(
+                target=ast.Name(id=name), iter=ast.Tuple(elts=items) | ast.List(elts=items)
+            ) if bound.count(name) == 1:
+                texts = [item.value for item in items if isinstance(item, ast.Constant)]
+                if len(texts) == len(items) and all(isinstance(text, str) for text in texts):
+                    found[name] = tuple(map(str, texts))
+    return found

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Set
 from itertools import pairwise
 
+from cascade_nb.fingerprint.calls import is_given_the_time, risk_of_call
 from cascade_nb.fingerprint.orders import (
     CERTAIN,
     Bindings,
@@ -120,7 +121,9 @@ class Varying:
                 self._takes(node, [node.func.value])
             if name in METHODS:
                 self._path_method(node, node.func)
-        if self._is_harmless(name, first):
+        if (risk := risk_of_call(node)) is not None:
+            self.risks.append(risk)
+        if self._is_harmless(name, first) or is_given_the_time(node):
             self.harmless.add(id(node))
         return node.args if method and name in _LOOKING else ()
 

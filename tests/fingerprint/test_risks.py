@@ -279,3 +279,76 @@ def test_the_order_of_a_set_is_a_risk_in_a_cell() -> None:
     (risk,) = cell_key(cell, {"W": {"a", "b"}}).risks
     assert (risk.line, risk.message) == (1, ORDER)
     assert cell_key(cell, {"W": {1, 2}}).risks == ()
+
+
+# What is a risk for its arguments, and what is none: line 3 of a function, after its imports.
+GIVEN = [
+    ("pandas", "pandas.Timestamp('now')", "reads the clock"),
+    ("pandas", "pandas.to_datetime(['today'])", "reads the clock"),
+    ("pandas", "pandas.date_range('2020-01-01', end='now')", "reads the clock"),
+    ("pandas", "pandas.Timestamp(x)", None),
+    ("pandas", "pandas.to_datetime('2020-01-01')", None),
+    ("numpy", "numpy.datetime64('today')", "reads the clock"),
+    ("numpy", "numpy.datetime64('2020-01-01')", None),
+    ("time", "time.gmtime()", "reads the clock"),
+    ("time", "time.gmtime(None)", "reads the clock"),
+    ("time", "time.strftime('%Y')", "reads the clock"),
+    ("time", "time.strftime('%Y', time.gmtime())", "reads the clock"),
+    ("time", "time.strftime('%Y', time.gmtime(x))", None),
+    ("polars", "polars.DataFrame(x).sample(3)", "draws random numbers without a seed"),
+    ("polars", "polars.Series(x).sample(n=3, seed=None)", "draws random numbers without a seed"),
+    ("polars", "polars.col('a').shuffle()", "draws random numbers without a seed"),
+    ("polars", "polars.DataFrame(x).sample(3, seed=1)", None),
+    ("polars", "polars.col('a').shuffle(seed=x)", None),
+    ("polars", "(polars.set_random_seed(1), polars.DataFrame(x).sample(3))", None),
+    ("polars", "(polars.DataFrame(x), x.sample([1], 1), x.shuffle([1]))", None),
+    ("json", "x.sample(3)", None),
+    ("argparse", "argparse.ArgumentParser().parse_args()", "reads the command line"),
+    ("argparse", "argparse.ArgumentParser().parse_known_args()", "reads the command line"),
+    ("argparse", "argparse.ArgumentParser().parse_args([])", None),
+    ("json", "x.parse_args()", None),
+]
+
+
+@pytest.mark.parametrize(("module", "expression", "message"), GIVEN)
+def test_arguments_tell_whether_a_call_is_a_risk(
+    module: str, expression: str, message: str | None
+) -> None:
+    pytest.importorskip(module)
+    key = key_of(f"import {module}\ndef f(x):\n    return {expression}")
+    assert [(risk.line, risk.message) for risk in key.risks] == [(3, message)] * bool(message)
+
+
+def test_polars_seeds_its_own_generator_alone() -> None:
+    pytest.importorskip("polars")
+    source = "import polars, random\ndef f(x): polars.set_random_seed(1); return random.random()"
+    (risk,) = key_of(source).risks
+    assert risk.name == "random.random"
+
+
+@pytest.mark.parametrize(
+    ("expression", "risky"),
+    [
+        ("[getattr(x, k) for k in ('real', 'imag')]", False),
+        ("{k: getattr(x, k, None) for i in [1] for k in ['real', 'imag']}", False),
+        ("[getattr(x, k) for k in ('real', str(x))]", True),
+        ("[getattr(x, k) for k in ('real',) for k in x]", True),
+        ("[(lambda k: getattr(x, k))(x) for k in ('real',)]", True),
+        ("[getattr(x, k) for k in x]", True),
+    ],
+)
+def test_names_of_attributes_may_be_literal_in_a_comprehension(
+    expression: str, risky: bool
+) -> None:
+    key = key_of(f"def f(x): return {expression}")
+    assert len(key.risks) == risky
+
+
+def test_attributes_under_literal_names_are_reached() -> None:
+    source = "class C:\n    a = 1\n    b = 2\ndef f(x): return [getattr(C, k) for k in ('a', 'b')]"
+    assert key_of(source) != key_of(source.replace("b = 2", "b = 3"))
+
+
+def test_what_is_said_of_a_line_is_said_once() -> None:
+    source = "import time\ndef f(x): return time.time(), time.monotonic(), time.time_ns()"
+    assert len(key_of(source).risks) == 1
