@@ -90,6 +90,7 @@ class Bindings:
     def __init__(self, tree: ast.AST, nodes: Iterable[ast.AST]) -> None:
         self.values: dict[str, list[ast.expr | None]] = {}
         self.filled: set[str] = set()
+        self.grouped: set[str] = set()
         own = arguments_of(tree) if isinstance(tree, _FUNCTIONS) else set()
         plain = dict(_assigned(nodes))
         for node in nodes:
@@ -102,7 +103,16 @@ class Bindings:
                 case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attribute)):
                     if attribute in _FILLING:
                         self.filled.add(name)
+                    if attribute == "setdefault" and any(map(_is_empty, node.args)):
+                        self.grouped.add(name)
         self.parameters = {name for name in own if self.values.get(name) == [None]}
+
+    def is_filled(self, name: str, value: ast.expr, form: Form) -> bool:
+        """Whether a name is bound to what is empty at first, and a set, or one of sets, later."""
+        if form is Form.ITSELF:
+            return name in self.filled and _is_empty(value)
+        no_keys = isinstance(value, ast.Dict) and not value.keys
+        return form is Form.BY_KEY and name in self.grouped and no_keys
 
     def is_outside(self, name: str) -> bool:
         """Whether a name has its meaning from outside: an argument, a global, a closure's."""
@@ -190,7 +200,7 @@ class Sets:
         for value in self._bindings.values[name]:
             if value is None:
                 return None
-            if form is Form.ITSELF and name in self._bindings.filled and _is_empty(value):
+            if self._bindings.is_filled(name, value, form):
                 continue
             inner = seen | {name}
             sources = (
@@ -280,6 +290,9 @@ def _assigned(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, ast.expr]]:
     """
     for node in nodes:
         match node:
+            case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
+                if len(targets) == len(values):
+                    yield from zip(map(id, targets), values, strict=True)
             case ast.Assign(targets=targets, value=value):
                 yield from ((id(target), value) for target in targets)
             case ast.AnnAssign(target=target, value=ast.expr() as value):

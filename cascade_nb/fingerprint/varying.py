@@ -38,7 +38,7 @@ _IN_ANY_ORDER = frozenset(
         *("sorted", "set", "frozenset", "len", "sum", "any", "all", "min", "max", "Counter"),
         *("fsum", "isin", "is_in", "startswith", "endswith", "isinstance", "issubclass"),
         *("union", "intersection", "difference", "symmetric_difference", "isdisjoint"),
-        *("issubset", "issuperset", "intersection_update", "difference_update"),
+        *("issubset", "issuperset", "intersection_update", "difference_update", "unique"),
     ]
 )
 # Methods of collections that look for what they are given.
@@ -92,7 +92,8 @@ class Varying:
             case ast.Call():
                 looked_up = self._call(node)
             case ast.For() | ast.AsyncFor():
-                self._takes(node, [node.iter])
+                if not self._is_in_any_order(node):
+                    self._takes(node, [node.iter])
             case ast.ListComp() | ast.GeneratorExp():
                 self._iterates(node, node.generators)
             case ast.Starred():
@@ -117,6 +118,8 @@ class Varying:
             self._takes(node, node.args)
         method = isinstance(node.func, ast.Attribute)
         if isinstance(node.func, ast.Attribute):
+            if name == "update" and self._sets.of(node.func.value) == CERTAIN:
+                self._in_any_order.update(map(id, node.args))
             if name == "pop" and first is None:
                 self._takes(node, [node.func.value])
             if name in METHODS:
@@ -184,6 +187,30 @@ class Varying:
             self.risks.append(Risk(line=line, name="set", message=ORDER))
         for sources in known:
             self._taken += (Taken(line, source) for source in sources)
+
+    def _is_in_any_order(self, loop: ast.For | ast.AsyncFor) -> bool:
+        """Whether a loop only looks for something, or fills sets that it does not read."""
+        rest = list(loop.body)
+        filled: list[str] = []
+        returns = 0
+        while rest:
+            match rest.pop():
+                case ast.If(body=body, orelse=orelse):
+                    rest += body + orelse
+                case ast.Expr(ast.Call(func=ast.Attribute(value=ast.Name() as name, attr="add"))):
+                    if self._sets.of(name) != CERTAIN:
+                        return False
+                    filled.append(name.id)
+                case ast.Return(value=ast.Constant() | None):
+                    returns += 1
+                case ast.Pass() | ast.Continue() | ast.Raise() | ast.Assert():
+                    pass
+                case _:
+                    return False
+        inside = list(ast.walk(loop))
+        names = [node.id for node in inside if isinstance(node, ast.Name)]
+        binds = any(isinstance(node, ast.NamedExpr) for node in inside)
+        return returns <= 1 and not binds and all(names.count(n) == filled.count(n) for n in filled)
 
     def _sorted_in_place(self, node: ast.AST) -> None:
         """Of ``a = list(b)`` the order does not count if ``a.sort()`` comes at once."""

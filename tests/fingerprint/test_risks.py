@@ -194,6 +194,9 @@ TAKEN = [
     ("d = defaultdict(set)\n    return [list(v) for k, v in d.items()]", "1"),
     ("return [','.join(v) for v in {k: set(k) for k in x}.values()]", "['ab']"),
     ("return ','.join(x)", "{'a', 'b'}"),
+    ("d = {}\n    d.setdefault(1, set()).add(x)\n    return list(d[1])", "'a'"),
+    ("a, b = set(x), 1\n    return list(a)", "['a']"),
+    ("s = set()\n    for w in x: s.add(w) if len(s) < 2 else 0", "{'a', 'b'}"),
     ("y = x | {1}\n    return list(y)", "{'a', 'b'}"),
     ("return x.pop()", "{'a', 'b'}"),
     ("return f'{x}'", "{'a', 'b'}"),
@@ -209,6 +212,11 @@ TAKEN = [
 ]
 UNTAKEN = [
     ("return list(x)", "['a', 'b']"),
+    ("s = set(x)\n    s.update(w.upper() for w in W)\n    return s", "['a']"),
+    ("s = set()\n    for w in W:\n     if w in x: s.add(w)\n    return s", "['a']"),
+    ("for w in W:\n     if w not in x: raise ValueError(w)\n    return x", "['a']"),
+    ("for w in W:\n     if w in x: return True\n    return False", "['a']"),
+    ("d = {}\n    d.setdefault(1, set()).add(x)\n    return sorted(d[1])", "'a'"),
     ("return list(x)", "{1, 2, 3.5, (4, 5)}"),
     ("return list(x)", "{'a'}"),
     ("x = sorted(x)\n    return list(x)", "{'a', 'b'}"),
@@ -263,6 +271,21 @@ def f(x): return x.all()
 """
     assert [risk.line for risk in key_of(source, "{'x': Model({'a', 'b'})}").risks] == [4]
     assert key_of(source, "{'x': Model(['a', 'b'])}").risks == ()
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "if w > 'a': return w",
+        "if w > x: return 1\n     return 2",
+        "if len(s) < 2: s.add(w)",
+        "if (y := w) > 'a': s.add(w)",
+        "s.add(w); print(w)",
+    ],
+)
+def test_a_loop_over_a_set_is_a_risk_unless_it_only_looks_or_fills(loop: str) -> None:
+    source = f"def f(x):\n    s = set()\n    for w in set(x):\n     {loop}\n    return s"
+    assert [risk.line for risk in key_of(source).risks] == [3]
 
 
 def test_a_set_is_asked_for_at_each_key() -> None:
