@@ -15,6 +15,7 @@ CacheWarning              something is not cached; the answer came back all the 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
@@ -114,6 +115,9 @@ def warn_once(message: str, cause: Hashable, category: type[Warning] = CacheWarn
         )
     except Warning:
         logger.error("%s: %s", category.__name__, message)
+    # A kernel holds what is written back for a while: it is to stand before what a cell shows.
+    with contextlib.suppress(Exception):
+        sys.stderr.flush()
 
 
 def _place() -> tuple[str, int, str]:

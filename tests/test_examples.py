@@ -62,7 +62,19 @@ def _run(path: Path, output: Path, store: Path) -> tuple[str, list[Any]]:
     cells = nbformat.read(output, as_version=4).cells
     # The session's panel tells what this very run took and saved, and a list how old things are.
     shown = [c.get("outputs") for c in cells if not c.source.endswith(("%cascade", "%cascade ls"))]
-    return finished.stdout, shown
+    return finished.stdout, [outputs and _joined(outputs) for outputs in shown]
+
+
+def _joined(outputs: list[Any]) -> list[Any]:
+    """The outputs, with what a stream gave in several parts, as time would have it, in one."""
+    joined: list[Any] = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output.get("name") and output["name"] == last.get("name"):
+            last["text"] += output["text"]
+        else:
+            joined.append(dict(output))
+    return joined
 
 
 @pytest.mark.slow
