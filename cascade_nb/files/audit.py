@@ -130,17 +130,20 @@ def open_folders() -> list[str]:
     Raises:
         OSError: the system does not tell.
     """
-    folders = set()
-    for name in os.listdir("/proc/self/fd"):
-        path = folder_of_descriptor(int(name))
-        if path is not None and os.path.isdir(path):
-            folders.add(path)
-    return sorted(folders - {os.path.realpath("/proc/self/fd")})
+    if os.open not in os.supports_dir_fd:
+        return []
+    paths = {folder_of_descriptor(int(name)) for name in os.listdir("/dev/fd")}
+    return sorted(path for path in paths if path is not None and os.path.isdir(path))
 
 
 def folder_of_descriptor(descriptor: int) -> str | None:
     """The folder that an open descriptor stands for, where the system tells."""
     try:
+        if sys.platform == "darwin":
+            import fcntl
+
+            path = fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024))
+            return os.fsdecode(path.partition(b"\0")[0])
         return os.readlink(f"/proc/self/fd/{descriptor}")
     except OSError:
         return None

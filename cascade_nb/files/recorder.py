@@ -144,7 +144,10 @@ def _on_open(traces: Sequence[Trace], name: Any, mode: str | None, flags: int) -
     if isinstance(name, int):
         return  # a descriptor: the file was opened before
     if mode is None and not os.path.isabs(name) and audit.is_users():
-        _on_open_in_folder(traces, name, flags)
+        folders = audit.open_folders()
+        _opened_in(folders, traces, name, flags)
+        if folders and flags & (os.O_WRONLY | os.O_RDWR):
+            return  # Where it writes is not known; what it then reads counts.
     path = absolute(name, working_folder())
     writing = bool(flags & (os.O_WRONLY | os.O_RDWR))
     if flags & os.O_CREAT and flags & os.O_EXCL:
@@ -157,16 +160,14 @@ def _on_open(traces: Sequence[Trace], name: Any, mode: str | None, flags: int) -
         _opened(traces, path, reading=not flags & os.O_WRONLY, writing=writing)
 
 
-def _on_open_in_folder(traces: Sequence[Trace], name: Any, flags: int) -> None:
+def _opened_in(folders: Sequence[str], traces: Sequence[Trace], name: Any, flags: int) -> None:
     """What `os.open` opens may lie in a folder that is given as a descriptor, unsaid by the event.
 
-    So all of that name count that lie in one of the folders that are open.
+    So all files of that name count that lie in one of the `folders` that are open.
     """
-    if flags & os.O_WRONLY:
-        return
-    for folder in audit.open_folders():
+    for folder in folders:
         path = absolute(name, folder)
-        if os.path.exists(path):
+        if os.path.exists(path) and not flags & os.O_WRONLY:
             _opened(traces, path, reading=True, writing=False)
 
 

@@ -163,10 +163,24 @@ def test_a_file_opened_in_the_folder_of_a_descriptor() -> None:
     try:
         Path("images/x.txt").write_text("1")
         assert reads_of(read).files["images/x.txt"]
-        with open("images/y.txt", "w") as file:
-            file.write("1")
+        write("images/y.txt", "1")
         opener = partial(os.open, dir_fd=descriptor)
         assert reads_of(lambda: open("y.txt", opener=opener).close()).files["images/y.txt"]
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/fd")
+def test_a_file_written_in_the_folder_of_a_descriptor_is_no_other_file() -> None:
+    descriptor = os.open("images", os.O_RDONLY)
+
+    def run() -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        os.close(os.open("data.csv", flags, dir_fd=descriptor))
+        read("data.csv")
+
+    try:
+        assert reads_of(run).files == {"data.csv": digest("1,2")}
     finally:
         os.close(descriptor)
 
