@@ -56,6 +56,7 @@ class Found(Meanings):
 
     def __init__(self, looks: Looks | None = None) -> None:
         super().__init__(looks)
+        self._is_kept = looks is not None
         self._reading = reading_now()
         self._documented = self._reading is not None and self._reading.documents
         self._ordered = self._reading is not None and self._reading.ordered
@@ -97,8 +98,9 @@ class Found(Meanings):
             self._documents(function, facts.name)
         elif facts.reads_documents and self._reading is not None:
             self._reading.asked = True
-        if facts.enumerates and self._reading is not None and not self._ordered:
-            self._reading.asked_for_order = True
+        if facts.enumerates and self._reading is not None:
+            self._reading.asked_for_order |= not self._ordered
+            self._reading.ordered_by_code |= self._is_kept
 
     def attributes(self, names: frozenset[str]) -> None:
         """What the user has put on installed classes under names of attributes."""
@@ -167,10 +169,11 @@ class Found(Meanings):
 
     def _order(self, shown: str, space: Mapping[str, Any], counted: Set[str]) -> None:
         """The order of names in a namespace, where something may go over them."""
-        self.looks.whole = False
+        self.looks.order(space)
         order = tuple(name for name in space if name in counted)
         if len(order) > 1:
-            self.items.append(Reached(f"attribute {shown}.__dict__", "attribute", order))
+            label, look = f"attribute {shown}.__dict__", _fixed(order)
+            self.items.append(Reached(label, "attribute", order, look=look))
 
     def _registry(self, function: Any) -> None:
         """The implementations behind ``functools.singledispatch``."""

@@ -94,7 +94,7 @@ class Memo:
         if not found.looks.stand() or known.patches != patches.known_by_now():
             return None
         assembly = Assembly(budget, found, ignored=ignore)
-        with reading(ignore=ignore) as state:
+        with reading(ignore=ignore, ordered=known.ordered) as state:
             assembly.attributes = state.attributes
             state.attributes.append(known.attributes)
             _take_arguments(assembly, arguments, ignore)
@@ -115,7 +115,8 @@ class Memo:
     ) -> None:
         """Remember what a walk has come to, where all that it depends on was noted."""
         self._known = None
-        if assembly.found.looks.whole and not (state.documents or state.ordered):
+        lasting = not state.documents and state.ordered == state.ordered_by_code
+        if assembly.found.looks.whole and lasting:
             self._known = _Known(
                 function=function,
                 ignore=ignore,
@@ -123,6 +124,7 @@ class Memo:
                 packages=frozenset(assembly.packages),
                 attributes=frozenset().union(*state.attributes),
                 patches=patches.known_by_now(),
+                ordered=state.ordered,
             )
 
 
@@ -136,6 +138,7 @@ class _Known:
     packages: frozenset[str]
     attributes: frozenset[str]
     patches: tuple[int, int]
+    ordered: bool
 
 
 def function_key(

@@ -26,7 +26,7 @@ class Looks:
 
     __slots__ = (
         *("_called", "_classes", "_environment", "_functions", "_names"),
-        *("_sizes", "_things", "_values"),
+        *("_orders", "_sizes", "_things", "_values"),
         "whole",
     )
 
@@ -38,6 +38,7 @@ class Looks:
         self._called: list[tuple[FunctionType, str, str, Any]] = []
         self._classes: list[tuple[type, tuple[type, ...], str, str]] = []
         self._sizes: list[tuple[Mapping[str, Any], int]] = []
+        self._orders: list[tuple[Mapping[str, Any], tuple[str, ...]]] = []
         self._names: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._environment: list[tuple[str, str | None]] = []
 
@@ -73,6 +74,10 @@ class Looks:
         """All names in a namespace were looked at."""
         self._sizes.append((names, len(names)))
 
+    def order(self, names: Mapping[str, Any]) -> None:
+        """The order of the names in a namespace was looked at."""
+        self._orders.append((names, tuple(names)))
+
     def names(self, names: dict[str, Any]) -> None:
         """All that has a name there was looked at."""
         self._names.append((names, dict(names)))
@@ -103,6 +108,9 @@ class Looks:
                 return False
         for names, size in self._sizes:
             if len(names) != size:
+                return False
+        for names, order in self._orders:
+            if tuple(names) != order:
                 return False
         for now, then in self._names:
             if not are_same(now, then):

@@ -42,12 +42,13 @@ class reading:  # noqa: N801 - a context manager, and quicker than one made of a
     Nothing is reached by the names in `ignore`, nor by dotted names that begin with one of them.
     Docstrings and annotations count where `documents`; else `asked` tells whether code was met
     that asks about them. So it is with the order of the members of classes and modules, `ordered`
-    and `asked_for_order`. `attributes` are the names of those that the code met so far uses.
+    and `asked_for_order`; `ordered_by_code` tells whether it is code that asks, and no value that
+    may be another next time. `attributes` are the names of those that the code met so far uses.
     """
 
     __slots__ = (
         *("_token", "asked", "asked_for_order", "attributes"),
-        *("documents", "ignore", "ordered"),
+        *("documents", "ignore", "ordered", "ordered_by_code"),
     )
 
     def __init__(
@@ -62,6 +63,7 @@ class reading:  # noqa: N801 - a context manager, and quicker than one made of a
         self.ordered = ordered
         self.asked = False
         self.asked_for_order = False
+        self.ordered_by_code = False
         self.attributes: list[frozenset[str]] = []
 
     def __enter__(self) -> reading:

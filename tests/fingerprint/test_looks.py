@@ -18,6 +18,7 @@ import pytest
 
 from cascade_nb import cached
 from cascade_nb.fingerprint.keys import Memo, function_key
+from tests.fingerprint.scenarios import run
 
 HELPERS = """
     RATE = 2
@@ -237,6 +238,37 @@ CHANGES: dict[str, Callable[[Any], object]] = {
 
 def key(house: Any, memo: Memo | None = None) -> str:
     return function_key(house.work, {"x": 1}, memo=memo or Memo()).digest
+
+
+ORDERED = """
+class Q:
+    def a(self): return 1
+    def b(self): return 2
+def work(x): return list(vars(Q))
+def call(x): return x(Q)
+def look(c): return list(vars(c))
+def pass_by(c): return c
+"""
+
+
+def test_an_order_that_is_gone_over_is_remembered() -> None:
+    space, memo = run(ORDERED), Memo()
+    before = function_key(space["work"], {"x": 1}, memo=memo).digest
+    assert memo.recall(space["work"], {"x": 1}, frozenset(), None) is not None
+    assert function_key(space["work"], {"x": 1}, memo=memo).digest == before
+    a = space["Q"].a
+    del space["Q"].a
+    space["Q"].a = a
+    assert memo.recall(space["work"], {"x": 1}, frozenset(), None) is None
+    assert function_key(space["work"], {"x": 1}, memo=memo).digest != before
+
+
+def test_an_order_that_an_argument_goes_over_counts_with_that_argument_alone() -> None:
+    space, memo = run(ORDERED), Memo()
+    for name in ("pass_by", "look", "pass_by", "look"):
+        one = function_key(space["call"], {"x": space[name]}, memo=memo)
+        assert one.parts == function_key(space["call"], {"x": space[name]}).parts
+        assert ("attribute Q.__dict__" in one.parts) == (name == "look")
 
 
 def recalls(memo: Memo, house: Any) -> bool:
