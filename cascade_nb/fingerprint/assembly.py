@@ -26,6 +26,7 @@ from cascade_nb.fingerprint.ordering import Ordering, Piece
 from cascade_nb.fingerprint.orders import Orders
 from cascade_nb.fingerprint.reach import (
     Reached,
+    factories_of,
     is_code,
     is_followed,
     orders_of,
@@ -191,6 +192,8 @@ class Assembly:
                 self._labels[id(item.value)] = target
                 found.parts[target] = own_digest(item.value)
                 found.queue.append((target, item.value))
+                for factory in factories_of(item):
+                    found.name(factory)
         elif kind == "name":
             target = item.value
             self._package(target.partition(".")[0])
@@ -323,8 +326,12 @@ class Assembly:
             if generator not in found.seeded:
                 risks += draws
         # One of a package comes last: it is left out where the same is known under another name.
+        # So is one of no line, as of code in values, where a line is known.
         said: set[tuple[int, str]] = set()
+        placed = {(risk.name, risk.message) for risk in risks if risk.line and not risk.package}
         for risk in sorted(risks, key=lambda risk: bool(risk.package)):
+            if not risk.line and (risk.name, risk.message) in placed:
+                continue
             if (risk.line, risk.message) not in said and self._concerns(risk):
                 said.add((risk.line, risk.message))
                 yield risk

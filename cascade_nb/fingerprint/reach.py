@@ -5,7 +5,7 @@ One level at a time, in an order that depends on the code alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -24,10 +24,11 @@ from cascade_nb.fingerprint.ownership import (
 )
 from cascade_nb.fingerprint.reached import Reached, reading, users_facts
 from cascade_nb.fingerprint.risks import Risk
-from cascade_nb.fingerprint.scopes import Use
+from cascade_nb.fingerprint.scopes import CallForm, Use
 
 __all__ = [
     "Reached",
+    "factories_of",
     "is_cached_type",
     "is_code",
     "is_followed",
@@ -102,6 +103,17 @@ def risks_of(function: Any) -> tuple[Risk, ...]:
     """What no analysis can follow in a function of the user's."""
     facts = users_facts(function) if type(function) is FunctionType else None
     return () if facts is None else facts.risks
+
+
+def factories_of(item: Reached) -> Iterator[Reached]:
+    """The installed code that makes the defaults of a dataclass, wherever this is called."""
+    if not isinstance(item.value, type):
+        return
+    for name, field in vars(item.value).get("__dataclass_fields__", {}).items():
+        factory = field.default_factory
+        if is_code(factory) and not is_followed(factory):
+            known = name_of(factory).replace(":", ".")
+            yield Reached(f"name {name}", "name", known, None, item.line, CallForm.BARE)
 
 
 def orders_of(function: Any) -> Orders:

@@ -375,3 +375,29 @@ def test_attributes_under_literal_names_are_reached() -> None:
 def test_what_is_said_of_a_line_is_said_once() -> None:
     source = "import time\ndef f(x): return time.time(), time.monotonic(), time.time_ns()"
     assert len(key_of(source).risks) == 1
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("datetime.datetime.now", "reads the clock"),
+        ("time.time", "reads the clock"),
+        ("uuid.uuid4", "draws random numbers without a seed"),
+        ("random.random", "draws random numbers without a seed"),
+        ("list", None),
+        ("datetime.timedelta", None),
+    ],
+)
+def test_what_makes_the_defaults_of_a_dataclass_may_be_a_risk(
+    factory: str, message: str | None
+) -> None:
+    source = f"""
+import datetime, random, time, uuid
+from dataclasses import dataclass, field
+@dataclass
+class Event:
+    when: object = field(default_factory={factory})
+def f(x): return Event()
+"""
+    risks = key_of(source).risks
+    assert [(risk.line, risk.message) for risk in risks] == [(7, message)] * bool(message)
