@@ -35,8 +35,12 @@ class _Wanted:
         return any(is_salted(self._inside(value), self.form) for value in known)
 
     def _inside(self, value: Any) -> Any:
+        # No value is asked whether it is true: arrays and frames refuse to say.
         for name in self.attributes:
-            value = getattr(value, "__dict__", {}).get(name) or vars(type(value)).get(name)
+            own = getattr(value, "__dict__", None)
+            if not isinstance(own, Mapping) or name not in own:
+                own = vars(type(value))
+            value = own.get(name)
         return value
 
 

@@ -401,3 +401,17 @@ def f(x): return Event()
 """
     risks = key_of(source).risks
     assert [(risk.line, risk.message) for risk in risks] == [(7, message)] * bool(message)
+
+
+def test_values_are_not_asked_whether_they_are_true() -> None:
+    source = """
+import numpy as np
+class Model:
+    def __init__(self, weights): self.weights, self.names = weights, {"a", "b"}
+    def total(self): return [w for w in self.weights]
+MODEL = Model(np.arange(3))
+def f(x): return MODEL.total(), list(MODEL.weights), x.total()
+"""
+    assert not key_of(source, "{'x': Model(np.arange(4))}").risks
+    (risk,) = key_of(source.replace("self.weights]", "self.names]")).risks
+    assert risk.message == ORDER
