@@ -168,6 +168,23 @@ async def here(function: Callable[[], T]) -> T:
     return await _Effect(lambda: carrying(function))
 
 
+def apart(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    """Call `function` in a thread of its own, which nobody waits for where it takes too long.
+
+    Not in one of the few that a loop has: those look up the names of hosts, too.
+    """
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="cascade-nb apart", daemon=True).start()
+    return future
+
+
 async def pause(seconds: float) -> None:
     """Sleep without holding up a running loop."""
     if not _driving.now:

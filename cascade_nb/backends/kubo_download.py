@@ -8,9 +8,7 @@ by block. The node's own repository is asked first, the network only for what is
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 from itertools import islice
 from queue import SimpleQueue
 
@@ -23,6 +21,7 @@ from cascade_nb.content.dag_pb import FileNode, read_file
 from cascade_nb.content.memory import most_bytes
 from cascade_nb.content.unixfs import UNIXFS_V1_2025, file_cid
 from cascade_nb.errors import IntegrityError
+from cascade_nb.loop import apart
 from cascade_nb.protocols import Bytes, Progress
 
 _BLOCKS_AT_ONCE = 8
@@ -107,7 +106,7 @@ class Download:
             raise IntegrityError(f"{self._text} has {size:,} bytes, more than this machine")
         data = await asyncio.to_thread(blank, size)
         filled = _Filled(data)
-        hashing = _hashed(filled.pieces())
+        hashing = apart(file_cid, filled.pieces())
         try:
             await self._fill(filled, size, offline=True)
             if filled.count < size:
@@ -177,24 +176,6 @@ class _Filled:
     def _give(self) -> None:
         self._pieces.put(self._view[self._given : self.count])
         self._given = self.count
-
-
-def _hashed(pieces: Iterator[Bytes]) -> Future[str]:
-    """The CID of `pieces`, made in a thread of its own.
-
-    Not in one of the few that the loop has: those look up the names of hosts, without which no
-    piece would come.
-    """
-    future: Future[str] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(file_cid(pieces))
-        except Exception as error:
-            future.set_exception(error)
-
-    threading.Thread(target=work, name="cascade-nb hash", daemon=True).start()
-    return future
 
 
 def _is_of_our_layout(node: FileNode) -> bool:

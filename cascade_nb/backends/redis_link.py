@@ -12,7 +12,6 @@ import inspect
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from concurrent.futures import Future
 from typing import Any, TypeAlias, TypeVar
 
 from cascade_nb.arguments import called, refuse_class
@@ -31,7 +30,7 @@ from cascade_nb.backends.redis_lines import AwaitedLine, ClientLine, Command
 from cascade_nb.backends.redis_loop_line import LoopLines, UnansweredError
 from cascade_nb.backends.silence import HIT_PATIENCE_SECONDS, PATIENCE_SECONDS
 from cascade_nb.errors import ConfigurationError
-from cascade_nb.loop import driven_by_hand, from_guest, in_thread, run_sync
+from cascade_nb.loop import apart, driven_by_hand, from_guest, in_thread, run_sync
 
 T = TypeVar("T")
 
@@ -172,7 +171,7 @@ class RedisLink:
     def _done(self, action: Action, line: Any, patience: float) -> Any:
         if self._make_line is None:
             # The user's own client waits for as long as it was told to, which may be for ever.
-            return _in_time(patience, lambda: action(line))
+            return apart(action, line).result(patience)
         return action(line)
 
     def _failed(self, error: Exception) -> None:
@@ -211,7 +210,7 @@ class RedisLink:
             BackendError: it is not, or lets nobody in.
         """
         try:
-            _in_time(DEADLINE_SECONDS, self._greet)
+            apart(self._greet).result(DEADLINE_SECONDS)
         except Exception as error:
             failure = failure_of(error, self.server)
             self._breaker.tripped(failure)
@@ -241,24 +240,6 @@ class RedisLink:
             self._loop_lines = LoopLines()
             self._reaching = threading.RLock()
             self._breaker = Breaker(self._reach)
-
-
-def _in_time(seconds: float, function: Callable[[], T]) -> T:
-    """What `function` gives, in a thread that is left behind where it takes longer.
-
-    Raises:
-        TimeoutError: it takes longer.
-    """
-    future: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(function())
-        except Exception as error:
-            future.set_exception(error)
-
-    threading.Thread(target=work, name="cascade-nb redis", daemon=True).start()
-    return future.result(seconds)
 
 
 async def _within(seconds: float, answer: Awaitable[T]) -> T:

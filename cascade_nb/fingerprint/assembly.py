@@ -10,17 +10,16 @@ import ast
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint import origin, previews, risks, settings
+from cascade_nb.fingerprint.findings import Exposure, Findings
 from cascade_nb.fingerprint.lines import Lines, lines_of
-from cascade_nb.fingerprint.looks import Looks
 from cascade_nb.fingerprint.native.computation import Computation
-from cascade_nb.fingerprint.native.readers import CONCERN, Role, role_of
+from cascade_nb.fingerprint.native.readers import CONCERN
 from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.ordering import Ordering, Piece
 from cascade_nb.fingerprint.orders import Orders
@@ -46,72 +45,9 @@ if TYPE_CHECKING:
 
 _CODE_KINDS = frozenset({"helper", "class", "module"})
 SETTINGS = "settings of "
-# Methods whose answer depends on the local time zone, where packages are reached that have them;
-# and functions by their dotted names.
+# Methods whose answer depends on the local time zone, where packages are reached that have them.
 _LOCAL_TIME = frozenset({"fromtimestamp", "timestamp", "astimezone", "mktime", "tzlocal"})
 _TIMES = frozenset({"datetime", "time", "pandas", "dateutil", "email"})
-_LOCAL_TIMES = frozenset({"time.mktime", "time.localtime", "time.ctime", "dateutil.tz.tz.tzlocal"})
-
-
-@dataclass(slots=True)
-class Exposure:
-    """What code is exposed to that no key can see.
-
-    `draws` are the risks of drawing from each random generator, which are none where it is among
-    the `seeded`. `roles` tells what installed code does with files, `local_time` whether any of it
-    turns times into those of the local time zone, which is in the key then.
-    """
-
-    risks: list[Risk] = field(default_factory=list)
-    draws: dict[str, list[Risk]] = field(default_factory=dict)
-    seeded: set[str] = field(default_factory=set)
-    roles: set[Role | None] = field(default_factory=set)
-    local_time: bool = False
-
-    def name(self, item: Reached) -> None:
-        """Note what is known of a piece of installed code."""
-        name = item.value
-        self.roles.add(role_of(name))
-        self.local_time |= name in _LOCAL_TIMES
-        self.seeded.update(risks.seeded_by(name))
-        message = risks.of_name(name, call=item.call)
-        if message is not None:
-            risk = Risk(line=item.line, name=name, message=message)
-            generator = risks.generator_of(name)
-            if generator is None:
-                self.risks.append(risk)
-            else:
-                self.draws.setdefault(generator, []).append(risk)
-
-
-@dataclass(slots=True)
-class Findings(Exposure):
-    """What a walk over code has found, apart from values.
-
-    `parts` are digests by label, `versions` the texts behind some of them, `bindings` what each
-    name in each piece of code means, `queue` the code itself.
-    """
-
-    parts: dict[str, str] = field(default_factory=dict)
-    versions: dict[str, Any] = field(default_factory=dict)
-    bindings: list[str] = field(default_factory=list)
-    queue: list[tuple[str, Any]] = field(default_factory=list)
-    packages: set[str] = field(default_factory=set)
-    looks: Looks = field(default_factory=Looks)
-    pieces: list[Piece] = field(default_factory=list)
-    _ordering: tuple[list[Piece], Ordering] | None = None
-    _names: str = ""
-
-    def names(self) -> str:
-        """The digest of all bindings, to be asked for when there will be no more."""
-        self._names = self._names or digest(b"list", *map(text, self.bindings))
-        return self._names
-
-    def ordering(self, further: list[Piece]) -> Ordering:
-        """The sets whose order is taken by all code and `further`, when there will be no more."""
-        if self._ordering is None or self._ordering[0] != further:
-            self._ordering = further, Ordering([*self.pieces, *further], self.bindings)
-        return self._ordering[1]
 
 
 class Assembly:
@@ -355,12 +291,11 @@ class Assembly:
         """What native readers are given; `labels` are those of the parts of the key."""
         from cascade_nb.fingerprint.native.reading import Reading
 
-        definitions = (each for walked in self._walked for each in walked.definitions)
         return Reading(
             Computation(
                 start=self.start,
                 arguments=self.arguments,
-                reached=[*(code for _, code in self.found.queue), *definitions],
+                reached=[*(code for _, code in self.found.queue), *self._definitions()],
                 tree=self.tree,
                 namespace=self.namespace,
                 labels=labels,
@@ -369,15 +304,19 @@ class Assembly:
             )
         )
 
+    def _definitions(self) -> list[Any]:
+        """The functions, classes and modules in values."""
+        return [each for walked in self._walked for each in walked.definitions]
+
     def _ordering(self) -> Ordering:
         """The sets whose order code takes, that in values included."""
-        definitions = [each for walked in self._walked for each in walked.definitions]
-        return self.found.ordering([piece for each in definitions for piece in _piece_of("", each)])
+        pieces = [piece for each in self._definitions() for piece in _piece_of("", each)]
+        return self.found.ordering(pieces)
 
     def _exposed(self) -> Exposure:
         """The exposure of all code, that in values included."""
         if self._exposure is None:
-            definitions = [each for walked in self._walked for each in walked.definitions]
+            definitions = self._definitions()
             self._exposure = self._with(definitions) if definitions else self.found
         return self._exposure
 

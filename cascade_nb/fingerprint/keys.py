@@ -18,8 +18,9 @@ from blake3 import blake3
 
 from cascade_nb.errors import FingerprintError
 from cascade_nb.fingerprint import patches, risks
-from cascade_nb.fingerprint.assembly import SETTINGS, Assembly, Findings, text_digest
+from cascade_nb.fingerprint.assembly import SETTINGS, Assembly, text_digest
 from cascade_nb.fingerprint.changes import Account
+from cascade_nb.fingerprint.findings import Findings
 from cascade_nb.fingerprint.lines import Lines
 from cascade_nb.fingerprint.normal import digest, text
 from cascade_nb.fingerprint.ordering import Piece
@@ -105,9 +106,10 @@ class Memo:
                 return None
         if state.asked or state.asked_for_order or assembly.packages != known.packages:
             return None
-        names = frozenset().union(*state.attributes)
-        if assembly.packages and patches.find(assembly.packages, names):
-            return None
+        if assembly.packages:
+            names = frozenset().union(*state.attributes)
+            if patches.find(assembly.packages, names):
+                return None
         return assembly
 
     def keep(

@@ -25,6 +25,7 @@ from cascade_nb.fingerprint.scopes import (
     Function,
     Scope,
     Use,
+    dotted,
     function_scope,
     imported_module,
     imported_name,
@@ -436,15 +437,6 @@ class Reader(FlowVisitor):
     def star_import(self, node: ast.ImportFrom) -> None:
         """Only a cell or a text can have one."""
         self.add(Use(node.module or "", (), node.lineno, imported=True, level=node.level))
-
-
-def dotted(node: ast.expr) -> tuple[ast.expr | None, list[str]]:
-    """The expression at the root of a dotted name, and the attributes after it."""
-    attributes: list[str] = []
-    while isinstance(node, ast.Attribute):
-        attributes.append(node.attr)
-        node = node.value
-    return node, attributes[::-1]
 
 
 def is_pandas(node: ast.expr) -> bool:

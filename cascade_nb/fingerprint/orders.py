@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from cascade_nb.fingerprint.scopes import arguments_of
+from cascade_nb.fingerprint.scopes import arguments_of, dotted
 
 _SETS = frozenset({"set", "frozenset"})
 _SET_METHODS = frozenset({"union", "intersection", "difference", "symmetric_difference", "copy"})
@@ -278,9 +278,8 @@ def _keys(node: ast.expr) -> bool:
 
 def _dotted(node: ast.expr) -> str:
     """The dotted name; it begins with a dot where an expression stands before that."""
-    if isinstance(node, ast.Attribute):
-        return f"{_dotted(node.value)}.{node.attr}"
-    return node.id if isinstance(node, ast.Name) else ""
+    root, attributes = dotted(node)
+    return ".".join((root.id if isinstance(root, ast.Name) else "", *attributes))
 
 
 def _assigned(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, ast.expr]]:

@@ -198,6 +198,15 @@ def function_scope(node: Function) -> Scope:
     )
 
 
+def dotted(node: ast.expr) -> tuple[ast.expr | None, list[str]]:
+    """The expression at the root of a dotted name, and the attributes after it."""
+    attributes: list[str] = []
+    while isinstance(node, ast.Attribute):
+        attributes.append(node.attr)
+        node = node.value
+    return node, attributes[::-1]
+
+
 def arguments_of(node: Function) -> set[str]:
     """The names of a function's parameters."""
     arguments = node.args
