@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -20,15 +19,10 @@ def check_recalled_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     known: dict[int, Any] = {}
 
     class Checked(keys.Memo):
-        def recall(
-            self,
-            function: Any,
-            arguments: Mapping[str, Any],
-            ignore: frozenset[str],
-            budget: int | None,
-        ) -> Assembly | None:
+        def recall(self, *asked: Any) -> Assembly | None:
+            function, arguments, ignore, budget = asked
             self._known = known.get(id(function))
-            assembly = super().recall(function, arguments, ignore, budget)
+            assembly = super().recall(*asked)
             if assembly is not None:
 
                 def take_in(walked: Assembly) -> None:

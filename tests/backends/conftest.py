@@ -56,6 +56,18 @@ def redis_here(session_redis: RedisServer) -> RedisServer:
     return session_redis
 
 
+@pytest.fixture(params=["plain", "asyncio"])
+def backend_on(request):
+    """Makes a backend of either client for a server."""
+
+    def make(server: RedisServer, **options: object) -> RedisCacheBackend:
+        plain = request.param == "plain"
+        client = server.client(**options) if plain else server.asyncio_client(**options)
+        return RedisCacheBackend(client)
+
+    return make
+
+
 @pytest.fixture
 def redis_store(redis_here: RedisServer) -> RedisCacheBackend:
     return RedisCacheBackend(redis_here.client(decode_responses=True))

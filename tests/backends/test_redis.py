@@ -43,18 +43,6 @@ def server() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(params=["plain", "asyncio"])
-def backend_on(request):
-    """Makes a backend of either client for a server."""
-
-    def make(server: RedisServer, **options: object) -> RedisCacheBackend:
-        plain = request.param == "plain"
-        client = server.client(**options) if plain else server.asyncio_client(**options)
-        return RedisCacheBackend(client)
-
-    return make
-
-
 def start(job: str, server: RedisServer, argument: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.backends.redis_worker", job, server.url, str(argument)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)

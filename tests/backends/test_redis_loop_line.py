@@ -36,18 +36,6 @@ def server() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(params=["plain", "asyncio"])
-def backend_on(request):
-    """Makes a backend of either client for a server."""
-
-    def make(server: RedisServer, **options: object) -> RedisCacheBackend:
-        plain = request.param == "plain"
-        client = server.client(**options) if plain else server.asyncio_client(**options)
-        return RedisCacheBackend(client)
-
-    return make
-
-
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_loop_line, "LOOK_SECONDS", 0.02)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import warnings
 from collections.abc import Callable
@@ -12,9 +11,10 @@ import numpy as np
 import pytest
 
 from cascade_nb.codecs import decode, encode
-from cascade_nb.errors import CodecError, FingerprintError, UntrustedError
+from cascade_nb.errors import CodecError, FingerprintError
 from cascade_nb.fingerprint.keys import function_key
 from cascade_nb.fingerprint.values import fingerprint
+from tests.codecs.damage import take_in_damaged
 
 torch: Any = pytest.importorskip("torch")
 
@@ -176,13 +176,7 @@ def test_a_model_is_one_of_code_and_counts_what_it_has_learnt() -> None:
 
 @pytest.mark.parametrize("name", ["turned", "bfloat16", "with its gradient", "parameter"])
 def test_damaged_data_is_an_error_or_a_value(name: str) -> None:
-    data, source = joined(VALUES[name]()), random.Random(name)
-    for _ in range(300):
-        damaged = bytearray(data)
-        for _ in range(source.randint(1, 3)):
-            damaged[source.randrange(7, len(data))] = source.randrange(256)
-        with contextlib.suppress(CodecError, UntrustedError):
-            repr(decode(damaged, code=False))
+    take_in_damaged(joined(VALUES[name]()), random.Random(name))
 
 
 def test_to_look_through_torch_warns_of_nothing() -> None:

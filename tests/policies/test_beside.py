@@ -95,6 +95,13 @@ class Session:
         return str(cached(engine=self.engine)(function).key(*args))
 
 
+async def each_computes(opened: Callable[[], Any], *people: Person) -> None:
+    """Each of them calls the same function, in a session of their own."""
+    for person in people:
+        with person.acting():
+            assert await Session(opened()).call(make_number, 21) == "miss"
+
+
 async def test_each_of_them_computes_once(
     opened: Callable[[], Any], ann: Person, bob: Person
 ) -> None:
@@ -119,9 +126,7 @@ async def test_so_they_do_in_sessions_that_go_on(
 async def test_a_third_is_served_by_whom_they_trust(
     opened: Callable[[], Any], ann: Person, bob: Person, eve: Person
 ) -> None:
-    for person in (eve, ann):
-        with person.acting():
-            assert await Session(opened()).call(make_number, 21) == "miss"
+    await each_computes(opened, eve, ann)
     with bob.acting():
         trust(ann.key)
         digest = fingerprint_of(ann.key)
@@ -138,9 +143,7 @@ async def test_a_third_is_served_by_whom_they_trust(
 async def test_what_one_forgets_the_other_keeps(
     opened: Callable[[], Any], ann: Person, bob: Person
 ) -> None:
-    for person in (ann, bob):
-        with person.acting():
-            await Session(opened()).call(make_number, 21)
+    await each_computes(opened, ann, bob)
     with bob.acting():
         session = Session(opened())
         (entry,) = await catalog.list_entries(session.store)
@@ -164,9 +167,7 @@ async def test_what_one_forgets_the_other_keeps(
 async def test_to_forget_takes_others_only_where_they_are_meant(
     opened: Callable[[], Any], ann: Person, bob: Person
 ) -> None:
-    for person in (ann, bob):
-        with person.acting():
-            await Session(opened()).call(make_number, 21)
+    await each_computes(opened, ann, bob)
     with bob.acting():
         store = opened()
         trust(ann.key)
@@ -184,9 +185,7 @@ async def test_to_forget_takes_others_only_where_they_are_meant(
 async def test_to_forget_a_call_takes_what_would_be_served(
     opened: Callable[[], Any], ann: Person, bob: Person
 ) -> None:
-    for person in (ann, bob):
-        with person.acting():
-            await Session(opened()).call(make_number, 21)
+    await each_computes(opened, ann, bob)
     with bob.acting():
         trust(ann.key)
         session = Session(opened())
@@ -201,9 +200,7 @@ async def test_to_forget_a_call_takes_what_would_be_served(
 async def test_a_refresh_leaves_no_older_row_behind(
     opened: Callable[[], Any], ann: Person, bob: Person
 ) -> None:
-    for person in (ann, bob):
-        with person.acting():
-            await Session(opened()).call(make_number, 21)
+    await each_computes(opened, ann, bob)
     with ann.acting():
         await catalog.forget(opened(), "make_number")
     with bob.acting():
@@ -217,9 +214,7 @@ async def test_a_refresh_leaves_no_older_row_behind(
 async def test_ones_own_is_preferred_to_a_colleagues(
     opened: Callable[[], Any], ann: Person, bob: Person
 ) -> None:
-    for person in (ann, bob):
-        with person.acting():
-            await Session(opened()).call(make_number, 21)
+    await each_computes(opened, ann, bob)
     with bob.acting():
         trust(ann.key)
         session = Session(opened())
