@@ -449,7 +449,7 @@ def _failed(doing: str, task: Task, error: Exception) -> Bypass:
     logger.error("%s %s failed", doing, task.name, exc_info=error)
     # The text of a stranger's error may hold an address or a password; it is in the log.
     reason = f"{doing} failed: {type(error).__name__}"
-    warn_once(f"{task.name} was not cached: {reason}", (doing, task.name, type(error)))
+    warn_once(f"{task.name} was not cached: {reason}", (doing, task.id, type(error)))
     return Bypass(reason)
 
 

@@ -212,8 +212,8 @@ class Stream:
             kept = Bypass(f"{self.stepping.recorder.changed} while it ran")
         elif not await in_thread(self._unchanged):
             kept = Bypass("an item was changed, or may have been, after it had been yielded")
-            name = self._task.name
-            warn_once(f"the result of {name} was not cached: {kept.reason}", ("keep", name))
+            task = self._task
+            warn_once(f"the result of {task.name} was not cached: {kept.reason}", ("keep", task.id))
         else:
             reads = await reads_of(self.stepping.recorder, verdict)
             moved = frozenset(self.stepping.moves.found)

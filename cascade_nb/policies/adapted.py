@@ -58,7 +58,7 @@ class AdaptedPolicy:
         name = type(self._policy).__name__
         logger.error("%s.%s failed for %s", name, method, task.name, exc_info=error)
         reason = f"{name}.{method} failed: {type(error).__name__}"
-        warn_once(f"{task.name} was not cached: {reason}", (method, name, task.name, type(error)))
+        warn_once(f"{task.name} was not cached: {reason}", (method, name, task.id, type(error)))
         return Bypass(reason)
 
 
